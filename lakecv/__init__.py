@@ -1,0 +1,20 @@
+"""lakecv: the model travels, the data stay, and what comes back is verified, catalogued and seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lakecv.api import Lake
+
+__all__ = ["Lake", "__version__"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import the Python face on first use, so that importing a value stays cheap."""
+    if name == "Lake":
+        from lakecv.api import Lake
+
+        return Lake
+    raise AttributeError(f"module 'lakecv' has no attribute {name!r}")

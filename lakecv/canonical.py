@@ -1,0 +1,125 @@
+"""Values to JSON and back, and the digest of a value.
+
+One codec for every frozen dataclass, so that a plan, a record and a job read the same in a file, a test and a report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from enum import Enum
+from functools import cache
+from hashlib import sha256
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from lakecv.errors import Corrupt, Kind
+
+__all__ = ["digest", "dumps", "from_json", "loads", "to_json"]
+
+T = TypeVar("T")
+Json = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+
+def to_json(value: object) -> Json:
+    """Turn a value (dataclass, enum, tuple, scalar) into plain JSON data; fields that are None are left out."""
+    if isinstance(value, Enum):
+        return str(value.value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        pairs = ((name, getattr(value, name)) for name in _fields(type(value)))
+        return {name: to_json(item) for name, item in pairs if item is not None}
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def dumps(value: object) -> str:
+    """Canonical JSON: sorted keys, no spaces, ASCII; equal values give equal text."""
+    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """Hexadecimal sha256 of the canonical JSON of a value."""
+    return sha256(dumps(value).encode()).hexdigest()
+
+
+def loads(kind: type[T], text: str | bytes) -> T:
+    """Read a value of ``kind`` from JSON text.
+
+    Raises
+    ------
+    Corrupt
+        If the text is not JSON or does not describe a ``kind`` (kind ``file-malformed``).
+    """
+    try:
+        return from_json(kind, json.loads(text))
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
+        raise Corrupt(f"a {kind.__name__} record cannot be read: {err}", Kind.FILE_MALFORMED) from err
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """Build a value of ``kind`` from plain JSON data; the inverse of :func:`to_json`."""
+    return typing.cast("T", _build(kind, data))
+
+
+def _build(kind: Any, data: Any) -> Any:
+    origin = get_origin(kind)
+    if origin in {types.UnionType, typing.Union}:
+        if data is None:
+            return None
+        options = [option for option in get_args(kind) if option is not type(None)]
+        return _build(_choose(options, data), data)
+    if origin is tuple:
+        return _tuple(get_args(kind), data)
+    if origin is Literal:
+        if data not in get_args(kind):
+            raise ValueError(f"{data!r} is not one of {get_args(kind)}")
+        return data
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _dataclass(kind, data)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if isinstance(kind, type) and type(data) is not kind:
+        raise TypeError(f"{data!r} is not a {kind.__name__}")
+    return data
+
+
+def _choose(options: list[Any], data: Any) -> Any:
+    """Pick the member of a union that the JSON type names: scalars match exactly, the rest is the first option."""
+    exact = [option for option in options if option is type(data)]
+    return (exact or options)[0]
+
+
+def _tuple(members: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
+    if not isinstance(data, list):
+        raise TypeError(f"{data!r} is not a list")
+    if len(members) == 2 and members[1] is Ellipsis:  # noqa: PLR2004  (tuple[X, ...])
+        return tuple(_build(members[0], item) for item in data)
+    if len(members) != len(data):
+        raise ValueError(f"{len(data)} items where {len(members)} were expected")
+    return tuple(_build(member, item) for member, item in zip(members, data, strict=True))
+
+
+def _dataclass(kind: type[Any], data: Any) -> Any:
+    if not isinstance(data, dict):
+        raise TypeError(f"{data!r} is not an object")
+    hints = _hints(kind)
+    unknown = set(data) - set(_fields(kind))
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field {sorted(unknown)[0]!r}")
+    return kind(**{name: _build(hints[name], item) for name, item in data.items()})
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind) if field.init)
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)

@@ -1,0 +1,237 @@
+"""What can be plugged in: storage, readers, catalogs, models, sites.
+
+This file answers that question alone.  A plugin imports values, numerics, ports, errors and testing, and is found by an
+entry point of the group named at its Protocol; first-party plugins enter by the same door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+from lakecv.cube import CubeSpec
+from lakecv.job import Input, Workload
+from lakecv.plan import Outcome, Plan, Task
+from lakecv.records import DID, Claim, Dataset
+from lakecv.sheet import Array, Result, Sample, Sheet, State, Statistics, Step
+from lakecv.site import Site
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from zarr.abc.store import Store
+
+__all__ = [
+    "CatalogBackend",
+    "CatalogPlugin",
+    "CubeReader",
+    "Model",
+    "ObjectIO",
+    "ObjectInfo",
+    "ReadHints",
+    "ReducibleModel",
+    "SiteExecutor",
+    "Source",
+    "StoragePlugin",
+    "WorkerPool",
+]
+
+
+# --- storage: transport (entry points: lakecv.storage, named after the url scheme) ------------------------------------
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object of a listing."""
+
+    key: str
+    nbytes: int
+
+
+@runtime_checkable
+class ObjectIO(Protocol):
+    """Objects under keys below one url.  Keys are relative, ``/``-separated, made of the letters of a DID."""
+
+    @property
+    def url(self) -> str:
+        """The prefix that the keys lie below."""
+
+    def get(self, key: str) -> bytes:
+        """Read a whole object; NotFound (``object-unknown``) where there is none."""
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read half-open byte ranges; Corrupt (``short-read``) where the object ends before one does."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Create an object, all of it or nothing; Conflict (``output-exists``) where there is one already."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose key starts with the folder ``prefix``, sorted by key."""
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """Size of an object, None where there is none."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+
+
+@runtime_checkable
+class StoragePlugin(Protocol):
+    """A transport.  ``access`` is a reference to credentials (``env:NAME``), resolved here, never a value."""
+
+    @property
+    def schemes(self) -> Sequence[str]:
+        """Url schemes that it serves, such as ``("file",)``."""
+
+    def objects(self, url: str, access: str | None = None) -> ObjectIO:
+        """Open a prefix for object reads and writes."""
+
+    def store(self, url: str, access: str | None = None) -> Store:
+        """Open a prefix read-only for zarr-python."""
+
+
+# --- formats: meaning (lakecv.formats) --------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ReadHints:
+    """What the user says where a file cannot tell; None = the file tells.
+
+    ``dims`` is the stored order, such as ``spectral,y,x`` or ``spectral,pixel``; ``shape`` is (ny, nx) for flat pixels;
+    ``order`` how flat pixels run (C: row by row, F: column by column); ``path`` the array inside the file; ``axis`` a
+    calibration such as ``energy:keV:0.0:0.01`` (start, step) or ``wavelength:nm:@wavelengths`` (an array of the file) or
+    ``channel``; ``pixel_size`` such as ``0.5mm``; ``detector`` a name, ``sum`` or ``all``; ``mask`` the array whose zeros
+    are not to be used.
+    """
+
+    dims: str | None = None
+    shape: tuple[int, int] | None = None
+    order: str | None = None
+    path: str | None = None
+    axis: str | None = None
+    pixel_size: str | None = None
+    detector: str | None = None
+    mask: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or folder to be read; ``path`` is on this machine."""
+
+    url: str
+    path: Path
+
+
+@runtime_checkable
+class CubeReader(Protocol):
+    """A format.  It gets a place to read from, never a credential."""
+
+    def accepts(self, source: Source, head: bytes) -> bool:
+        """Say whether this is the format, from the name and the first 4 KiB (empty for a folder)."""
+
+    def probe(self, source: Source, hints: ReadHints) -> CubeSpec:
+        """Read headers only: grid, axis and named arrays (``chunks`` = how the file is cut, else the shape)."""
+
+    def read(self, source: Source, hints: ReadHints) -> xr.Dataset:
+        """Open lazily: variables named as in the spec, dims (y, x[, spectral]), read window by window."""
+
+
+# --- catalogs (lakecv.catalogs) ---------------------------------------------------------------------------------------
+@runtime_checkable
+class CatalogBackend(Protocol):
+    """What datasets exist.  Nothing in it is ever rewritten."""
+
+    def claim(self, claim: Claim) -> Claim:
+        """Claim a DID for writing; returns the claim that holds, which is somebody else's where they were first."""
+
+    def claims(self, scope: str, prefix: str) -> Iterator[Claim]:
+        """Claims in a scope whose name starts with ``prefix``, finished or not."""
+
+    def register(self, dataset: Dataset) -> Dataset:
+        """Make a dataset visible; the same digest again is a no-op, another is Conflict (``did-means-something-else``)."""
+
+    def lookup(self, did: DID) -> Dataset:
+        """Find a dataset; NotFound (``dataset-unknown``) with the nearest names."""
+
+    def search(self, scope: str | None = None) -> Iterator[DID]:
+        """Registered DIDs, sorted."""
+
+
+class CatalogPlugin(Protocol):
+    """How a catalog is opened: called with the lake's objects."""
+
+    def __call__(self, objects: ObjectIO) -> CatalogBackend:
+        """Open the catalog of a lake."""
+
+
+# --- models (lakecv.models) -------------------------------------------------------------------------------------------
+OptionsT = TypeVar("OptionsT", contravariant=True)
+
+
+@runtime_checkable
+class Model(Protocol[OptionsT]):
+    """Something computed per pixel.  Arithmetic runs per cell, on arrays of one fixed shape."""
+
+    @property
+    def name(self) -> str:
+        """Name on the command line."""
+
+    @property
+    def version(self) -> str:
+        """Changes when the same input would give another result."""
+
+    @property
+    def Options(self) -> Callable[..., object]:  # noqa: N802  (it is a class)
+        """A frozen dataclass: its fields become ``--set name=value``, help text (metadata ``help``) and JSON schema."""
+
+    def inputs(self, options: OptionsT) -> tuple[Input, ...]:
+        """What it reads."""
+
+    def workload(self, specs: Mapping[str, CubeSpec], options: OptionsT) -> Workload:
+        """What it writes and costs on these inputs.  Pure; no pixels."""
+
+    def apply(self, sheets: Mapping[str, Sheet], state: State | None, options: OptionsT) -> Result:
+        """Compute one cell."""
+
+    def tables(self, state: State | None, tallies: Statistics, options: OptionsT) -> Mapping[str, Array]:
+        """Tables of the result, from what was learnt and the tallies of all cells."""
+
+
+@runtime_checkable
+class ReducibleModel(Model[OptionsT], Protocol[OptionsT]):
+    """A model that is fitted in passes over the data; only statistics travel."""
+
+    def start(self, sample: Sample, specs: Mapping[str, CubeSpec], options: OptionsT) -> State:
+        """First state, from the sample."""
+
+    def accumulate(self, sheets: Mapping[str, Sheet], state: State, options: OptionsT) -> Statistics:
+        """Exact sums of one cell under a state."""
+
+    def update(self, state: State, statistics: Statistics, options: OptionsT) -> Step:
+        """Next state, from the sums over all cells."""
+
+
+# --- sites (lakecv.sites) ---------------------------------------------------------------------------------------------
+class WorkerPool(Protocol):
+    """Workers of one site while a plan runs."""
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+
+    def outcomes(self, timeout_seconds: float) -> Iterator[Outcome]:
+        """Outcomes that are ready, waiting at most so long for the first; a task whose worker died has kind ``worker-lost``."""
+
+    def kill(self, task: Task) -> None:
+        """Stop a task that hangs, with its worker; no outcome follows."""
+
+    def cancel(self) -> None:
+        """Stop everything that runs or waits."""
+
+
+@runtime_checkable
+class SiteExecutor(Protocol):
+    """A way to get workers."""
+
+    def job_script(self, site: Site, plan: Plan) -> str:
+        """What would be submitted, byte for byte; empty where nothing is."""
+
+    def pool(self, site: Site, plan: Plan, work: Callable[[Task], Outcome]) -> AbstractContextManager[WorkerPool]:
+        """Start workers that run ``work``, an importable function; they are gone at exit."""

@@ -1,0 +1,151 @@
+"""What the catalog knows: identifiers, replicas, manifests, datasets and artifacts.
+
+A dataset is its manifest: every stored object with its size and checksums.  What is not in the manifest does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from lakecv.canonical import digest
+from lakecv.cube import CubeSpec
+from lakecv.errors import InvalidInput, Kind
+
+__all__ = ["DID", "Artifact", "Claim", "Dataset", "Manifest", "Replica", "StoredObject"]
+
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_SCOPE_LIMIT, _NAME_LIMIT = 25, 250  # Rucio's own limits
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DID:
+    """A data identifier, ``scope:name``, in the letters that every store, shell and catalog accepts.
+
+    Examples
+    --------
+    >>> DID.parse("museo:tavola-3")
+    DID(scope='museo', name='tavola-3')
+    >>> str(DID("museo", "tavola-3"))
+    'museo:tavola-3'
+    """
+
+    scope: str
+    name: str
+
+    def __post_init__(self) -> None:
+        for part, text, limit in (("scope", self.scope, _SCOPE_LIMIT), ("name", self.name, _NAME_LIMIT)):
+            if not _PART.fullmatch(text) or ".." in text:
+                raise InvalidInput(
+                    f"the {part} {text!r} of a DID may hold A-Z a-z 0-9 . _ - only and starts with a letter or digit",
+                    Kind.DID_MALFORMED, "write it as scope:name; free text goes to --title",
+                )
+            if len(text) > limit:
+                raise InvalidInput(
+                    f"the {part} of a DID has {len(text)} characters; at most {limit} fit", Kind.DID_MALFORMED,
+                    "choose a shorter one; free text goes to --title",
+                )
+
+    @classmethod
+    def parse(cls, text: str, default_scope: str | None = None) -> DID:
+        """Read ``scope:name``; without a colon the scope is ``default_scope``.
+
+        Raises
+        ------
+        InvalidInput
+            If the text is not a DID (kind ``did-malformed``).
+        """
+        scope, colon, name = text.partition(":")
+        if colon:
+            return cls(scope, name)
+        if default_scope is None:
+            raise InvalidInput(f"{text!r} has no scope", Kind.DID_MALFORMED, f"write it as scope:{text or 'name'}")
+        return cls(default_scope, text)
+
+    def __str__(self) -> str:
+        return f"{self.scope}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object of a dataset: its key below the replica's url, its size and its checksums (8 hex digits each)."""
+
+    key: str
+    nbytes: int
+    adler32: str
+    crc32c: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Every stored object of a dataset, sorted by key.  Absence is never trusted: an object that is not here is an error."""
+
+    objects: tuple[StoredObject, ...]
+
+    @cached_property
+    def by_key(self) -> dict[str, StoredObject]:
+        """Index of the objects by key."""
+        return {item.key: item for item in self.objects}
+
+    @property
+    def nbytes(self) -> int:
+        """Stored bytes, compressed as they are."""
+        return sum(item.nbytes for item in self.objects)
+
+    @property
+    def digest(self) -> str:
+        """Identity of the content: sha256 over keys, sizes and checksums."""
+        return digest(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A copy of a dataset: the storage element that holds it and the url prefix below which the keys lie."""
+
+    rse: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A catalogued dataset.  ``digest`` names its content; two datasets with the same digest hold the same bytes.
+
+    ``arrays_at`` maps an array to its path in the store where that is not its name.  ``parents`` are DIDs with digests.
+    """
+
+    did: DID
+    cube: CubeSpec
+    digest: str
+    replicas: tuple[Replica, ...]
+    nobjects: int
+    nbytes: int
+    created: str
+    title: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    arrays_at: tuple[tuple[str, str], ...] = ()
+    parents: tuple[tuple[str, str], ...] = ()
+    made_by: str | None = None
+
+    def path_of(self, array: str) -> str:
+        """Path of an array inside the store."""
+        return dict(self.arrays_at).get(array, array)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that belongs to a dataset but is no array: a state, a report, a table, a thumbnail."""
+
+    role: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who may write a DID: the first to claim it.  ``write_id`` is the run's id and the last part of the replica's url."""
+
+    did: DID
+    job_digest: str
+    write_id: str
+    created: str
