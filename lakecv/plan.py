@@ -12,7 +12,7 @@ from lakecv.cube import Block, CubeSpec, Window
 from lakecv.job import Job, StageKind
 from lakecv.records import DID, Replica
 
-__all__ = ["Outcome", "Plan", "Reason", "Run", "RunState", "Stage", "Task"]
+__all__ = ["Outcome", "Plan", "Progress", "Reason", "Run", "RunState", "Stage", "Task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,19 @@ class Outcome:
     def ok(self) -> bool:
         """True where the part was committed."""
         return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a verb is: given to whoever watches, a few times a second.  ``total`` 0 = not known."""
+
+    verb: str
+    stage: str
+    done: int
+    total: int
+    nbytes: int
+    seconds: float
+    note: str = ""
 
 
 class RunState(StrEnum):

@@ -1,0 +1,1 @@
+"""Catalogs: the dataset record's schema and the backends that keep it."""

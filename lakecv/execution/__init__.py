@@ -1,0 +1,1 @@
+"""From a plan to outcomes: the driver, the worker, the work area, packing."""

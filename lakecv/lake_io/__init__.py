@@ -1,0 +1,1 @@
+"""Verified reads and writes of a dataset's objects: codec, layout, conversion, publishing."""

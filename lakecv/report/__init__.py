@@ -1,0 +1,1 @@
+"""Pictures and pages: figures, the self-contained report of a run, exports."""

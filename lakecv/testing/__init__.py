@@ -1,0 +1,1 @@
+"""What ships for plugin authors: contract suites, in-memory fakes for every port, a fault proxy."""
