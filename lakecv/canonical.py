@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from enum import Enum
@@ -26,12 +27,14 @@ def to_json(value: object) -> Json:
     """Turn a value (dataclass, enum, tuple, scalar) into plain JSON data; fields that are None are left out."""
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it; read back where a float is expected
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if dataclasses.is_dataclass(value):
-        pairs = ((name, getattr(value, name)) for name in _fields(type(value)))
+        pairs = ((name, getattr(value, name)) for name in _fields(value.__class__))
         return {name: to_json(item) for name, item in pairs if item is not None}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
@@ -68,31 +71,34 @@ def from_json(kind: type[T], data: Any) -> T:
 def _build(kind: Any, data: Any) -> Any:
     origin = get_origin(kind)
     if origin in {types.UnionType, typing.Union}:
-        if data is None:
-            return None
-        options = [option for option in get_args(kind) if option is not type(None)]
-        return _build(_choose(options, data), data)
+        return None if data is None else _build(_choose(kind, data), data)
     if origin is tuple:
         return _tuple(get_args(kind), data)
     if origin is Literal:
-        if data not in get_args(kind):
-            raise ValueError(f"{data!r} is not one of {get_args(kind)}")
-        return data
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _member(kind, data)
+    if dataclasses.is_dataclass(kind):
         return _dataclass(kind, data)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(data)
-    if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
-    if isinstance(kind, type) and type(data) is not kind:
+    return kind(data) if issubclass(kind, Enum) else _scalar(kind, data)
+
+
+def _member(kind: Any, data: Any) -> Any:
+    if data not in get_args(kind):
+        raise ValueError(f"{data!r} is not one of {get_args(kind)}")
+    return data
+
+
+def _scalar(kind: type, data: Any) -> Any:
+    if kind is float and (type(data) is int or data in {"nan", "inf", "-inf"}):
+        return math.nan if data == "nan" else float(data)
+    if type(data) is not kind:
         raise TypeError(f"{data!r} is not a {kind.__name__}")
     return data
 
 
-def _choose(options: list[Any], data: Any) -> Any:
+def _choose(kind: Any, data: Any) -> Any:
     """Pick the member of a union that the JSON type names: scalars match exactly, the rest is the first option."""
-    exact = [option for option in options if option is type(data)]
-    return (exact or options)[0]
+    options = [option for option in get_args(kind) if option is not type(None)]
+    return next((option for option in options if option is type(data)), options[0])
 
 
 def _tuple(members: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
@@ -105,13 +111,13 @@ def _tuple(members: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
     return tuple(_build(member, item) for member, item in zip(members, data, strict=True))
 
 
-def _dataclass(kind: type[Any], data: Any) -> Any:
+def _dataclass(kind: Any, data: Any) -> Any:
     if not isinstance(data, dict):
         raise TypeError(f"{data!r} is not an object")
     hints = _hints(kind)
     unknown = set(data) - set(_fields(kind))
     if unknown:
-        raise ValueError(f"{kind.__name__} has no field {sorted(unknown)[0]!r}")
+        raise ValueError(f"{kind.__name__} has no field {min(unknown)!r}")
     return kind(**{name: _build(hints[name], item) for name, item in data.items()})
 
 

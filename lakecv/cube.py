@@ -119,6 +119,16 @@ class CellGrid:
             for column, (x0, x1) in enumerate(self._spans(window.x0, window.x1, 1), self._before(window.x0, 1)):
                 yield Cell(row * columns + column, Window(y0, y1, x0, x1))
 
+    def at(self, index: int) -> Cell:
+        """Cell of a given index in the whole picture."""
+        row, column = divmod(index, self._before(self.nx, 1))
+        y0, y1 = self._spans(0, self.ny, 0)[row]
+        x0, x1 = self._spans(0, self.nx, 1)[column]
+        return Cell(index, Window(y0, y1, x0, x1))
+
+    def __len__(self) -> int:
+        return self._before(self.ny, 0) * self._before(self.nx, 1)
+
     def _spans(self, start: int, stop: int, along: int) -> list[tuple[int, int]]:
         """First and last pixel of each cell between two chunk boundaries."""
         chunk, cell = self.chunk[along], self.cell[along]

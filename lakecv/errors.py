@@ -46,6 +46,7 @@ class Kind(StrEnum):
     # InvalidInput
     DID_MALFORMED = "did-malformed"
     PATH_MALFORMED = "path-malformed"
+    COMMAND_UNKNOWN = "command-unknown"
     OPTION_UNKNOWN = "option-unknown"
     OPTION_INVALID = "option-invalid"
     AXIS_UNIT_UNKNOWN = "axis-unit-unknown"
@@ -60,6 +61,7 @@ class Kind(StrEnum):
     FORMAT_UNKNOWN = "format-unknown"
     NOT_A_FILE = "not-a-file"
     LINK_ESCAPES = "link-escapes"
+    RECORD_NEWER = "record-newer"
     # NotFound
     PATH_UNKNOWN = "path-unknown"
     DATASET_UNKNOWN = "dataset-unknown"
@@ -77,6 +79,7 @@ class Kind(StrEnum):
     INPUT_CHANGED = "input-changed"
     # Denied
     FORBIDDEN = "forbidden"
+    STORE_FULL = "store-full"
     TOKEN_EXPIRED = "token-expired"  # noqa: S105  (the name of a kind, not a secret)
     # Unavailable
     STORE_UNREACHABLE = "store-unreachable"

@@ -68,7 +68,8 @@ class Task:
     """One block of one stage: all a worker needs to find the rest in the work area.  Holds no data, no credential.
 
     ``stage`` names the pass and the directory of its commit records, such as ``0-reduce-003``; ``index`` is the block's
-    (or, for ``pack``, the shard's) number; ``state`` is the key of the state it applies, if any.
+    number (of the cell for ``sample``, of the shard of ``array`` for ``pack``); ``states`` names, for each link that has
+    learnt something, the stage whose state it is to apply.
     """
 
     work: str
@@ -77,6 +78,7 @@ class Task:
     link: int
     index: int
     window: Window
+    states: tuple[str, ...] = ()
     array: str = ""
     attempt: int = 1
 

@@ -152,7 +152,7 @@ class CatalogBackend(Protocol):
         """Find a dataset; NotFound (``dataset-unknown``) with the nearest names."""
 
     def search(self, scope: str | None = None) -> Iterator[DID]:
-        """Registered DIDs, sorted."""
+        """List registered DIDs, sorted."""
 
 
 class CatalogPlugin(Protocol):
@@ -163,11 +163,11 @@ class CatalogPlugin(Protocol):
 
 
 # --- models (lakecv.models) -------------------------------------------------------------------------------------------
-OptionsT = TypeVar("OptionsT", contravariant=True)
+OptionsT_contra = TypeVar("OptionsT_contra", contravariant=True)
 
 
 @runtime_checkable
-class Model(Protocol[OptionsT]):
+class Model(Protocol[OptionsT_contra]):
     """Something computed per pixel.  Arithmetic runs per cell, on arrays of one fixed shape."""
 
     @property
@@ -182,30 +182,30 @@ class Model(Protocol[OptionsT]):
     def Options(self) -> Callable[..., object]:  # noqa: N802  (it is a class)
         """A frozen dataclass: its fields become ``--set name=value``, help text (metadata ``help``) and JSON schema."""
 
-    def inputs(self, options: OptionsT) -> tuple[Input, ...]:
-        """What it reads."""
+    def inputs(self, options: OptionsT_contra) -> tuple[Input, ...]:
+        """Name what it reads."""
 
-    def workload(self, specs: Mapping[str, CubeSpec], options: OptionsT) -> Workload:
-        """What it writes and costs on these inputs.  Pure; no pixels."""
+    def workload(self, specs: Mapping[str, CubeSpec], options: OptionsT_contra) -> Workload:
+        """Say what it writes and costs on these inputs.  Pure; no pixels."""
 
-    def apply(self, sheets: Mapping[str, Sheet], state: State | None, options: OptionsT) -> Result:
+    def apply(self, sheets: Mapping[str, Sheet], state: State | None, options: OptionsT_contra) -> Result:
         """Compute one cell."""
 
-    def tables(self, state: State | None, tallies: Statistics, options: OptionsT) -> Mapping[str, Array]:
+    def tables(self, state: State | None, tallies: Statistics, options: OptionsT_contra) -> Mapping[str, Array]:
         """Tables of the result, from what was learnt and the tallies of all cells."""
 
 
 @runtime_checkable
-class ReducibleModel(Model[OptionsT], Protocol[OptionsT]):
+class ReducibleModel(Model[OptionsT_contra], Protocol[OptionsT_contra]):
     """A model that is fitted in passes over the data; only statistics travel."""
 
-    def start(self, sample: Sample, specs: Mapping[str, CubeSpec], options: OptionsT) -> State:
+    def start(self, sample: Sample, specs: Mapping[str, CubeSpec], options: OptionsT_contra) -> State:
         """First state, from the sample."""
 
-    def accumulate(self, sheets: Mapping[str, Sheet], state: State, options: OptionsT) -> Statistics:
+    def accumulate(self, sheets: Mapping[str, Sheet], state: State, options: OptionsT_contra) -> Statistics:
         """Exact sums of one cell under a state."""
 
-    def update(self, state: State, statistics: Statistics, options: OptionsT) -> Step:
+    def update(self, state: State, statistics: Statistics, options: OptionsT_contra) -> Step:
         """Next state, from the sums over all cells."""
 
 
@@ -231,7 +231,7 @@ class SiteExecutor(Protocol):
     """A way to get workers."""
 
     def job_script(self, site: Site, plan: Plan) -> str:
-        """What would be submitted, byte for byte; empty where nothing is."""
+        """Write what would be submitted, byte for byte; empty where nothing is."""
 
     def pool(self, site: Site, plan: Plan, work: Callable[[Task], Outcome]) -> AbstractContextManager[WorkerPool]:
         """Start workers that run ``work``, an importable function; they are gone at exit."""

@@ -13,7 +13,7 @@ from lakecv.canonical import digest
 from lakecv.cube import CubeSpec
 from lakecv.errors import InvalidInput, Kind
 
-__all__ = ["DID", "Artifact", "Claim", "Dataset", "Manifest", "Replica", "StoredObject"]
+__all__ = ["DID", "Claim", "Dataset", "Manifest", "Replica", "StoredObject"]
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _SCOPE_LIMIT, _NAME_LIMIT = 25, 250  # Rucio's own limits
@@ -79,29 +79,37 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Every stored object of a dataset, sorted by key.  Absence is never trusted: an object that is not here is an error."""
+    """Every stored object of a dataset, sorted by key.  Absence is never trusted: an object that is not here is an error.
+
+    ``objects`` are the data (at every replica); ``artifacts`` what is written about them (report, thumbnail, survey), at the
+    dataset's home.
+    """
 
     objects: tuple[StoredObject, ...]
+    artifacts: tuple[StoredObject, ...] = ()
 
     @cached_property
     def by_key(self) -> dict[str, StoredObject]:
-        """Index of the objects by key."""
-        return {item.key: item for item in self.objects}
+        """Index of data and artifacts by key."""
+        return {item.key: item for item in (*self.objects, *self.artifacts)}
 
     @property
     def nbytes(self) -> int:
-        """Stored bytes, compressed as they are."""
+        """Stored bytes of the data, compressed as they are."""
         return sum(item.nbytes for item in self.objects)
 
     @property
     def digest(self) -> str:
-        """Identity of the content: sha256 over keys, sizes and checksums."""
-        return digest(self)
+        """Identity of the data: sha256 over keys, sizes and checksums; artifacts do not count."""
+        return digest(self.objects)
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A copy of a dataset: the storage element that holds it and the url prefix below which the keys lie."""
+    """A copy of a dataset: the storage element that holds it and the url prefix below which the keys lie.
+
+    A url without a scheme that does not start with ``/`` is relative to the lake, so that a lake can be moved.
+    """
 
     rse: str
     url: str
@@ -111,12 +119,14 @@ class Replica:
 class Dataset:
     """A catalogued dataset.  ``digest`` names its content; two datasets with the same digest hold the same bytes.
 
-    ``arrays_at`` maps an array to its path in the store where that is not its name.  ``parents`` are DIDs with digests.
+    ``home`` is the prefix in the lake that holds the manifest and the artifacts.  ``arrays_at`` maps an array to its path in
+    the store where that is not its name.  ``parents`` are DIDs with digests.
     """
 
     did: DID
     cube: CubeSpec
     digest: str
+    home: str
     replicas: tuple[Replica, ...]
     nobjects: int
     nbytes: int
@@ -131,14 +141,6 @@ class Dataset:
     def path_of(self, array: str) -> str:
         """Path of an array inside the store."""
         return dict(self.arrays_at).get(array, array)
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A file that belongs to a dataset but is no array: a state, a report, a table, a thumbnail."""
-
-    role: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)

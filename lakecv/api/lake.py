@@ -1,0 +1,296 @@
+"""A lake and its verbs: what the command line does, for scripts and notebooks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakecv import config, registry
+from lakecv.api.jobs import make_job, option_cards
+from lakecv.api.looking import open_lazy, read_artifact, read_whole, verify, write_new
+from lakecv.api.registering import Wanted, check_path, default_name, register
+from lakecv.api.reporting import report_page
+from lakecv.api.running import REPORT, Finished, Runs, load_states
+from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Verification
+from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound
+from lakecv.execution.chain import build_chain, stored_outputs
+from lakecv.execution.workarea import Setup
+from lakecv.job import Job, Scalar
+from lakecv.lake_io.layout import lay_out
+from lakecv.lake_io.place import join_url
+from lakecv.plan import Plan, Progress, Run, RunState
+from lakecv.planning.make import Wish, make_plan
+from lakecv.ports import ReadHints
+from lakecv.records import DID, Dataset
+from lakecv.site import Site
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Lake"]
+
+
+class Lake:
+    """A data lake: a folder (or whatever a storage plugin opens) with its catalog.
+
+    Parameters
+    ----------
+    url : str, optional
+        Where the lake is; else the settings say.
+    progress : callable, optional
+        Given a :class:`lakecv.plan.Progress` a few times a second; None = shown on the screen in a notebook, else silent.
+    **overrides
+        Settings for this lake only, such as ``scope="museo"``.
+
+    Examples
+    --------
+    >>> lake = Lake("./my-lake")  # doctest: +SKIP
+    >>> lake.register("scan.npy", "museo:tavola")  # doctest: +SKIP
+    >>> run = lake.run("pca+kmeans", "museo:tavola", options={"k": 6})  # doctest: +SKIP
+    >>> lake.open(str(run.output)).labels.plot()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, url: str | Path | None = None, *, progress: Callable[[Progress], None] | None = None, **overrides: Scalar,
+    ) -> None:
+        given = overrides if url is None else {**overrides, "lake": str(url)}
+        self._settings = config.load(**given)
+        self.url = self._settings.lake if "://" in self._settings.lake else str(Path(self._settings.lake).absolute())
+        self._objects = registry.open_objects(self.url)
+        self._catalog = registry.catalog(self._objects)
+        self._watch = progress or (lambda _: None)
+        self._runs = Runs(self.url, self._objects, self._catalog, self._watch, self._report_page, self._settings.deadline)
+
+    def __repr__(self) -> str:
+        return f"Lake({self.url!r})"
+
+    # --- data ---------------------------------------------------------------------------------------------------------
+    def register(
+        self, path: str | Path, did: str | None = None, *, hints: ReadHints | None = None, title: str = "",
+        in_place: bool = False, format: str | None = None,  # noqa: A002  (the word of the command line)
+    ) -> Registered:
+        """Bring a file into the lake under a DID; the same content again is a no-op.
+
+        Parameters
+        ----------
+        path : path
+            A file, or the folder of a Zarr store.
+        did : str, optional
+            ``scope:name``; else ``<your scope>:<stem of the file>``.
+        hints : ReadHints, optional
+            What the file cannot tell.
+        title : str
+            Free text.
+        in_place : bool
+            Leave a Zarr store where it is and only catalog it.
+        format : str, optional
+            Name of a reader; else what the file looks like.
+
+        Raises
+        ------
+        InvalidInput, NotFound, Denied, Corrupt
+            If the file cannot be used; nothing is left in the lake.
+        Conflict
+            If the DID names other content.
+        """
+        name = self._did(did) if did is not None else None
+        source = check_path(str(path), self.url)
+        name = name or DID(self._settings.scope, default_name(source))
+        wanted = Wanted(source, name, hints or ReadHints(), title, in_place, format)
+        clock = time.monotonic()
+
+        def watch(done: int, total: int) -> None:
+            self._watch(Progress("register", "samples", done, total, done, time.monotonic() - clock))
+
+        return register(self.url, self._objects, self._catalog, wanted, watch)
+
+    def ls(self, scope: str | None = None) -> tuple[Dataset, ...]:
+        """List the datasets, sorted by DID."""
+        return tuple(self._catalog.lookup(did) for did in self._catalog.search(scope))
+
+    def show(self, did: str) -> Dataset:
+        """Look a dataset up; NotFound (``dataset-unknown``) with the nearest names."""
+        return self._catalog.lookup(self._did(did))
+
+    def open(self, did: str) -> xr.Dataset:
+        """Open a dataset as lazy xarray; every object is checked when it is read."""
+        return open_lazy(self.url, self.show(did))
+
+    def verify(self, did: str) -> Verification:
+        """Read every object of a dataset and compare it with the manifest."""
+        return verify(self.url, self.show(did), self._watch)
+
+    def export(self, did: str, *, array: str, to: str | Path) -> str:
+        """Write one array to a file whose ending says the format (png, npy, csv); never overwrites."""
+        from lakecv.report.export import export
+
+        dataset = self.show(did)
+        spec = dataset.cube.array(array)
+        export(read_whole(self.url, dataset, spec), spec, dataset.cube.axis, Path(to))
+        return str(to)
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
+    def plan(
+        self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
+        state: str | None = None, scope: str | None = None,
+    ) -> Plan:
+        """Plan a run: nothing is computed, nothing written.
+
+        Parameters
+        ----------
+        model : str
+            A model, or a chain such as ``pca+kmeans``.
+        did : str
+            The input.
+        site : str, optional
+            Where; else the settings say.
+        options : mapping, optional
+            Of the models; in a chain ``pca.scaling`` names whose.
+        seed : int
+            Of every random choice.
+        state : str, optional
+            DID of a result of the same models whose state is applied instead of fitting.
+        scope : str, optional
+            Of the result; else the settings say.
+        """
+        dataset = self.show(did)
+        job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
+        return self._plan(job, dataset, site)
+
+    def run(
+        self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
+        state: str | None = None, scope: str | None = None, again: bool = False,
+    ) -> Run:
+        """Run a model and publish its result; parameters as in :meth:`plan`.
+
+        A job that is done already is found and nothing moves (``again`` forces a new result); one that was interrupted goes
+        on where it was.  A run with failed blocks comes back with ``state`` FAILED and can be resumed.
+        """
+        dataset = self.show(did)
+        job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
+        plan = self._plan(job, dataset, site)
+        given = load_states(self._home(self.show(state)), len(job.links)) if state else ()
+        command = _command(job, plan, dataset)
+        run = self._runs.begin(job, dataset, plan, again=again, command=command, states=given)
+        return self._runs.execute(run, config.site(plan.site, self._settings))
+
+    def resume(self, run: str | None = None) -> Run:
+        """Go on with a run (the newest unfinished one); what has a commit record is not computed again."""
+        name = run or self._newest(unfinished=True)
+        setup_site = self._runs.record(name) and self._runs.area(name).setup().plan.site
+        return self._runs.execute(name, config.site(setup_site, self._settings))
+
+    def runs(self) -> tuple[Run, ...]:
+        """List the runs, oldest first."""
+        return tuple(self._runs.record(run) for run in self._runs.ids())
+
+    def watch(self, run: str | None = None) -> Iterator[Progress]:
+        """Follow a run (the newest) from any process: reads commit records only; ends when the run is done or failed."""
+        name = run or self._newest(unfinished=False)
+        clock = time.monotonic()
+        while True:
+            record = self._runs.record(name)
+            stage = "done" if record.state is RunState.DONE else str(record.state)
+            nbytes = record.nbytes_near + record.nbytes_far
+            yield Progress("watch", stage, record.blocks_done, record.blocks, nbytes, time.monotonic() - clock)
+            if record.state is not RunState.UNFINISHED:
+                return
+            time.sleep(_WATCH_SECONDS)
+
+    def report(self, name: str, to: str | Path | None = None) -> str:
+        """Write the report of a result (DID or run id) to a file and return its path."""
+        did = self._did(name) if ":" in name else self._runs.record(name).output
+        dataset = self._catalog.lookup(did)
+        path = Path(to) if to is not None else Path(f"{did.scope}.{did.name}.html")
+        page = read_artifact(self.url, dataset, REPORT)
+        if to is None and path.exists() and path.read_bytes() == page:
+            return str(path)
+        write_new(path, page)
+        return str(path)
+
+    # --- about --------------------------------------------------------------------------------------------------------
+    def sites(self) -> tuple[Site, ...]:
+        """List the sites that have a profile."""
+        return config.sites(self._settings)
+
+    def models(self) -> tuple[ModelCard, ...]:
+        """List the models that load, with their options."""
+        cards = []
+        for card in registry.plugins():
+            if card.group == "lakecv.models":
+                try:
+                    model = registry.model(card.name)
+                except LakeCVError:
+                    continue  # `plugins` says why
+                cards.append(ModelCard(card.name, model.version, card.distribution, option_cards(model)))
+        return tuple(cards)
+
+    def plugins(self) -> tuple[PluginReport, ...]:
+        """List what is plugged in; nothing is imported."""
+        return tuple(PluginReport(card.group, card.name, card.distribution, card.version) for card in registry.plugins())
+
+    def config(self) -> tuple[config.Setting, ...]:
+        """List the settings and where each comes from."""
+        return tuple(config.show(self._settings))
+
+    def job_script(self, plan: Plan) -> str:
+        """Write what would be submitted for a plan, byte for byte; empty where nothing is."""
+        return registry.site(plan.scheduler).job_script(config.site(plan.site, self._settings), plan)
+
+    @staticmethod
+    def demo(folder: str | Path = "./lakecv-demo", *, progress: Callable[[Progress], None] | None = None) -> Demo:
+        """Paint a small picture, scan it, cluster it, and say how well the pigments were found."""
+        from lakecv.api.demonstrating import play
+
+        return play(Path(folder), progress, Lake)
+
+    # --- wiring -------------------------------------------------------------------------------------------------------
+    def _did(self, text: str) -> DID:
+        try:
+            return DID.parse(text)
+        except InvalidInput as err:
+            if ":" in text or not text:
+                raise
+            raise InvalidInput(f"{text!r} has no scope", Kind.DID_MALFORMED, f"write {self._settings.scope}:{text}") from err
+
+    def _job(
+        self, model: str, dataset: Dataset, options: Mapping[str, Scalar], *, seed: int, state: str | None, scope: str | None,
+    ) -> Job:
+        learnt = self.show(state) if state else None
+        given = (str(learnt.did), learnt.digest) if learnt else None
+        return make_job(model, dataset, options=options, seed=seed, scope=scope or self._settings.scope, state=given)
+
+    def _plan(self, job: Job, dataset: Dataset, site: str | None) -> Plan:
+        chain = build_chain(job, dataset.cube)
+        outputs = tuple(lay_out(spec) for spec in stored_outputs(chain, job.keep))
+        workloads = tuple(link.workload for link in chain)
+        return make_plan(Wish(job, dataset, workloads, outputs), config.site(site or self._settings.site, self._settings))
+
+    def _home(self, dataset: Dataset) -> registry.ObjectIO:
+        return registry.open_objects(join_url(self.url, dataset.home))
+
+    def _newest(self, *, unfinished: bool) -> str:
+        ids = self._runs.ids()
+        if unfinished:
+            ids = [run for run in ids if self._runs.record(run).state is not RunState.DONE]
+        if not ids:
+            what = "unfinished run" if unfinished else "run"
+            raise NotFound(f"there is no {what}", Kind.RUN_UNKNOWN, "lakecv runs")
+        return ids[-1]
+
+    def _report_page(self, setup: Setup, run: Run, finished: Finished) -> bytes:
+        home = registry.open_objects(join_url(self.url, setup.home))
+        return report_page(self.url, home, setup, run, finished)
+
+
+_WATCH_SECONDS = 0.5
+
+
+def _command(job: Job, plan: Plan, dataset: Dataset) -> str:
+    """Write the command that repeats a run, with every option."""
+    multiple = len(job.links) > 1
+    sets = [f"--set {f'{link.model}.' if multiple else ''}{name}={value}" for link in job.links for name, value in link.options]
+    state = [f"--state {job.state[0]}"] if job.state else []
+    return " ".join(["lakecv run", job.name, str(dataset.did), f"--site {plan.site}", f"--seed {job.seed}", *state, *sets])

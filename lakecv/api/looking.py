@@ -1,0 +1,110 @@
+"""How datasets are looked at: opened as lazy xarray, checked, exported, reported on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakecv import registry
+from lakecv.api.values import Verification
+from lakecv.cube import ArraySpec, Window
+from lakecv.errors import Conflict, Kind, NotFound
+from lakecv.lake_io.codec import crc32c
+from lakecv.lake_io.objects import get_checked
+from lakecv.lake_io.place import join_url, replica_url
+from lakecv.lake_io.publish import MANIFEST, load_manifest
+from lakecv.lake_io.read import open_array, read_table
+from lakecv.plan import Progress
+from lakecv.ports import ObjectIO
+from lakecv.records import Dataset, Manifest, StoredObject
+from lakecv.sheet import Array
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["open_lazy", "read_artifact", "read_whole", "verify", "write_new"]
+
+
+def open_lazy(lake: str, dataset: Dataset) -> xr.Dataset:
+    """Open a dataset lazily through zarr-python; every object is compared with the manifest when it is read."""
+    import xarray as xr
+
+    from lakecv.lake_io.foreign import CheckedStore
+
+    objects, manifest = _data(lake, dataset)
+    opened: xr.Dataset = xr.open_zarr(CheckedStore(objects, manifest), chunks=None, consolidated=None)
+    opened.attrs |= {"did": str(dataset.did), "title": dataset.title, "digest": dataset.digest}
+    return opened
+
+
+def read_whole(lake: str, dataset: Dataset, spec: ArraySpec) -> Array:
+    """Read one array into memory, verified."""
+    objects, manifest = _data(lake, dataset)
+    if not spec.is_image:
+        return read_table(objects, spec, manifest)
+    reader = open_array(objects, spec, manifest, dataset.path_of(spec.name))
+    return reader.read(Window(0, spec.shape[0], 0, spec.shape[1]))
+
+
+def read_artifact(lake: str, dataset: Dataset, key: str) -> bytes:
+    """Read a report, thumbnail or state of a dataset.
+
+    Raises
+    ------
+    NotFound
+        If the dataset has none (kind ``object-unknown``).
+    """
+    home = registry.open_objects(join_url(lake, dataset.home))
+    manifest = load_manifest(home, dataset.digest)
+    if key not in manifest.by_key:
+        raise NotFound(f"{dataset.did} has no {key}", Kind.OBJECT_UNKNOWN, f"lakecv run pca+kmeans {dataset.did}")
+    return get_checked(home, key, manifest)
+
+
+def verify(lake: str, dataset: Dataset, watch: Callable[[Progress], None]) -> Verification:
+    """Read every object of a dataset and compare it with the manifest."""
+    objects, manifest = _data(lake, dataset)
+    home = registry.open_objects(join_url(lake, dataset.home))
+    missing: list[str] = []
+    corrupt: list[str] = []
+    listed = [(objects, item) for item in manifest.objects] + [(home, item) for item in manifest.artifacts]
+    for done, (place, item) in enumerate(listed, 1):
+        verdict = _verdict(place, item)
+        (missing if verdict is None else corrupt).extend([] if verdict else [item.key])
+        watch(Progress("verify", "objects", done, len(listed), sum(each.nbytes for _, each in listed[:done]), 0.0))
+    known = {*manifest.by_key, MANIFEST}
+    extra = sorted(info.key for info in home.list() if info.key not in known)
+    nbytes = sum(item.nbytes for _, item in listed)
+    return Verification(dataset.did, len(listed), nbytes, tuple(missing), tuple(corrupt), tuple(extra))
+
+
+def _verdict(objects: ObjectIO, item: StoredObject) -> bool | None:
+    """Return None where the object is missing, else whether it is whole."""
+    try:
+        data = objects.get(item.key)
+    except NotFound:
+        return None
+    return len(data) == item.nbytes and f"{crc32c(data):08x}" == item.crc32c
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file for the user; one that is there is never overwritten.
+
+    Raises
+    ------
+    Conflict
+        If there is a file already (kind ``output-exists``).
+    """
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError as err:
+        raise Conflict(f"{path} exists", Kind.OUTPUT_EXISTS, "give another --to") from err
+    except FileNotFoundError as err:
+        raise NotFound(f"there is no folder {path.parent}", Kind.PATH_UNKNOWN, f"mkdir -p {path.parent}") from err
+
+
+def _data(lake: str, dataset: Dataset) -> tuple[ObjectIO, Manifest]:
+    home = registry.open_objects(join_url(lake, dataset.home))
+    return registry.open_objects(replica_url(lake, dataset.replicas[0])), load_manifest(home, dataset.digest)

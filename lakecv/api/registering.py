@@ -1,0 +1,165 @@
+"""How a file becomes a dataset: look before reading, convert in a child process, enter into the catalog last."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+
+from lakecv import registry
+from lakecv.api.values import Registered
+from lakecv.errors import Denied, InvalidInput, Kind, NotFound, nearest
+from lakecv.lake_io.child import Request, convert_apart
+from lakecv.lake_io.convert import Converted, Watch
+from lakecv.lake_io.place import data_prefix, join_url
+from lakecv.lake_io.publish import MANIFEST
+from lakecv.ports import CatalogBackend, ObjectIO, ReadHints
+from lakecv.records import DID, Dataset, Replica
+
+__all__ = ["Wanted", "check_path", "default_name", "now", "register"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be registered, and how."""
+
+    path: Path
+    did: DID
+    hints: ReadHints
+    title: str
+    in_place: bool
+    reader: str | None
+
+
+def check_path(text: str, lake: str) -> Path:
+    """Look at a path before anything is opened.
+
+    Raises
+    ------
+    InvalidInput
+        If it is a url that cannot be read from, or the lake itself.
+    NotFound
+        If there is nothing that could be read: no such path, an empty folder, a device, a link that leads out.
+    Denied
+        If it may not be read.
+    """
+    if "://" in text and not text.startswith("file://"):
+        raise InvalidInput(
+            f"{text} is not on this machine; only files and folders can be registered", Kind.PATH_MALFORMED,
+            "copy it here first",
+        )
+    path = Path(text.removeprefix("file://"))
+    mode = _mode(path)
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise NotFound(f"{path} is neither a file nor a folder", Kind.NOT_A_FILE, "give a file that holds a cube")
+    if not os.access(path, os.R_OK):
+        raise Denied(f"{path} may not be read", Kind.FORBIDDEN, f"ask its owner, or: chmod u+r {path}")
+    path = path.resolve()
+    root = Path(lake.removeprefix("file://")).resolve() if "://" not in lake.removeprefix("file://") else None
+    if root is not None and (path == root or root in path.parents or path in root.parents):
+        raise InvalidInput(f"{path} is the lake itself, inside it or around it", Kind.PATH_MALFORMED, "give another path")
+    if path.is_dir():
+        _check_folder(path)
+    return path
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError as err:
+        folder = path.parent
+        known = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+        raise NotFound(f"there is no {path}", Kind.PATH_UNKNOWN, nearest(path.name, known, "files there")) from err
+    except PermissionError as err:
+        raise Denied(f"{path} may not be reached", Kind.FORBIDDEN, "ask the owner of its folder") from err
+    except OSError as err:
+        raise NotFound(f"{path} leads nowhere: {err.strerror}", Kind.PATH_UNKNOWN, "check the links on the way") from err
+    except ValueError as err:
+        raise InvalidInput(f"{str(path)!r} is not a path: {err}", Kind.PATH_MALFORMED, "give a path to a file") from err
+
+
+def _check_folder(folder: Path) -> None:
+    found = False
+    for item in folder.rglob("*"):
+        if item.is_symlink() and not item.resolve().is_relative_to(folder):
+            raise NotFound(f"the link {item} leads out of {folder.name}", Kind.LINK_ESCAPES, "copy what it points to")
+        found = found or item.is_file()
+    if not found:
+        raise NotFound(f"the folder {folder} is empty", Kind.PATH_UNKNOWN, "give a Zarr store or a file")
+
+
+def default_name(path: Path) -> str:
+    """Make a DID's name of a file's stem."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.partition(".")[0]).strip("-_")
+    return name or "cube"
+
+
+def register(lake: str, objects: ObjectIO, catalog: CatalogBackend, wanted: Wanted, watch: Watch) -> Registered:
+    """Convert (or digest in place) and enter into the catalog.
+
+    Raises
+    ------
+    Conflict
+        If the DID names other content (kind ``did-means-something-else``); what was written is removed.
+    LakeCVError
+        Whatever reading or writing raised; nothing is left.
+    """
+    clock = time.perf_counter()
+    home = data_prefix(wanted.did, token_hex(6))
+    similar = _similar(catalog, wanted.did)
+    request = Request(str(wanted.path), join_url(lake, home), wanted.hints, wanted.reader, wanted.in_place)
+    try:
+        done = convert_apart(request, watch)
+        _check_seen(objects, home)
+        stored = catalog.register(_dataset(wanted, done, home))
+    except BaseException:  # Ctrl-C too: nothing half-written stays
+        _remove(objects, home)
+        raise
+    if stored.home != home:
+        _remove(objects, home)
+    notes = (*done.notes, *similar)
+    return Registered(stored, stored.home != home, time.perf_counter() - clock, done.cube.nbytes, notes)
+
+
+def _dataset(wanted: Wanted, done: Converted, home: str) -> Dataset:
+    replica = Replica("local", str(wanted.path) if wanted.in_place else home)
+    said = [(name, str(value)) for name, value in _hints_given(wanted.hints)]
+    return Dataset(
+        wanted.did, done.cube, done.digest, home, (replica,), done.nobjects, done.nbytes, now(), title=wanted.title,
+        metadata=(("source", wanted.path.name), *said), warnings=done.warnings,
+    )
+
+
+def _hints_given(hints: ReadHints) -> list[tuple[str, object]]:
+    pairs = ((name, getattr(hints, name)) for name in hints.__slots__)
+    return [(name, value) for name, value in pairs if value is not None]
+
+
+def _check_seen(objects: ObjectIO, home: str) -> None:
+    """Make sure that what the child wrote is where we look: a lake in this process's memory is not shared."""
+    if objects.head(f"{home}/{MANIFEST}") is None:
+        raise InvalidInput(
+            f"the lake {objects.url} cannot be seen by other processes", Kind.CONFIG_INVALID, "use a folder: --lake ./lake",
+        )
+
+
+def _similar(catalog: CatalogBackend, did: DID) -> tuple[str, ...]:
+    names = [other for other in catalog.search(did.scope) if other != did and other.name.lower() == did.name.lower()]
+    return tuple(f"{other} differs from {did} by upper and lower case only" for other in names)
+
+
+def _remove(objects: ObjectIO, prefix: str) -> None:
+    for info in list(objects.list(prefix)):
+        objects.delete(info.key)
+
+
+def now() -> str:
+    """Time in UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+

@@ -1,0 +1,287 @@
+"""How a job becomes a published dataset: claim, work area, drive, report, publish, catalog entry, run record.
+
+Every step is create-only and idempotent, so running again, resuming and a second driver are the same code.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from secrets import token_hex
+
+import numpy as np
+
+from lakecv import registry
+from lakecv.api.registering import now
+from lakecv.canonical import dumps, loads
+from lakecv.cube import ArraySpec, CubeSpec
+from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound, Unavailable, nearest
+from lakecv.execution.chain import ChainLink, build_chain
+from lakecv.execution.drive import BlocksFailed, Computed, drive
+from lakecv.execution.stagerun import Crew
+from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
+from lakecv.execution.tensors import unpack_state
+from lakecv.execution.worker import execute
+from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.job import Job, TableSpec
+from lakecv.lake_io.objects import put_same
+from lakecv.lake_io.place import data_prefix, join_url, run_key, work_prefix
+from lakecv.lake_io.publish import publish, table_spec
+from lakecv.numerics import exact
+from lakecv.plan import Outcome, Plan, Progress, Run, RunState
+from lakecv.ports import CatalogBackend, ObjectIO
+from lakecv.records import DID, Claim, Dataset, Replica
+from lakecv.sheet import Array, State, Step
+from lakecv.site import Site
+
+__all__ = ["REPORT", "Finished", "Runs", "load_states", "state_key"]
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """What a report shows beside the run: computed arrays and tables, states, and how the work went."""
+
+    computed: Computed
+    tables: tuple[tuple[TableSpec, Array], ...]
+    states: tuple[State | None, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+Reporter = Callable[[Setup, Run, Finished], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of one lake."""
+
+    lake: str
+    objects: ObjectIO
+    catalog: CatalogBackend
+    watch: Callable[[Progress], None]
+    report: Reporter
+    deadline_seconds: float
+
+    def area(self, run: str) -> WorkArea:
+        """Work area of a run."""
+        return WorkArea(registry.open_objects(join_url(self.lake, work_prefix(run))))
+
+    def begin(self, job: Job, dataset: Dataset, plan: Plan, *, again: bool, command: str, states: tuple[State, ...]) -> str:
+        """Find the run of a job, or claim an output for a new one; returns the run's id."""
+        if not again:
+            found = self._same(job, dataset)
+            if found is not None:
+                return found
+        claim = self._claim(job, dataset, again=again)
+        run = claim.write_id
+        area = self.area(run)
+        for number, state in enumerate(states):
+            area.save_state(f"{number}-given", Step(state, done=True))
+        home = data_prefix(claim.did, run)
+        area.start(Setup(run, self.lake, plan, dataset, claim.did, home, claim.created, command))
+        return run
+
+    def _same(self, job: Job, dataset: Dataset) -> str | None:
+        claims = self.catalog.claims(job.scope, _stem(job, dataset))
+        mine = sorted((claim.created, claim.write_id) for claim in claims if claim.job_digest == job.digest)
+        usable = [run for _, run in mine if self._has_setup(run)]
+        finished = [run for run in usable if self._is_done(run)]
+        return next(iter(finished or usable), None)
+
+    def _has_setup(self, run: str) -> bool:
+        """Say whether a claim got as far as its setup; one that did not is left behind and its number with it."""
+        return self.objects.head(f"{work_prefix(run)}/setup.json") is not None
+
+    def _claim(self, job: Job, dataset: Dataset, *, again: bool) -> Claim:
+        stem, run = _stem(job, dataset), f"r-{token_hex(5)}"
+        taken = [int(claim.did.name.removeprefix(stem)) for claim in self.catalog.claims(job.scope, stem)
+                 if claim.did.name.removeprefix(stem).isdecimal()]
+        number = max(taken, default=0) + 1
+        while True:
+            held = self.catalog.claim(Claim(DID(job.scope, f"{stem}{number}"), job.digest, run, now()))
+            joins = held.job_digest == job.digest and not again and self._has_setup(held.write_id)
+            if held.write_id == run or joins:
+                return held
+            number += 1
+
+    def ids(self) -> list[str]:
+        """Ids of all runs, oldest first."""
+        names = {info.key.split("/")[1] for info in self.objects.list("work") if info.key.endswith("/setup.json")}
+        return [setup.run for setup in sorted((self.area(name).setup() for name in names), key=lambda s: (s.created, s.run))]
+
+    def record(self, run: str) -> Run:
+        """Say where a run stands.
+
+        Raises
+        ------
+        NotFound
+            If there is no such run (kind ``run-unknown``).
+        """
+        try:
+            return loads(Run, self.objects.get(run_key(run)))
+        except NotFound:
+            pass
+        try:
+            setup = self.area(run).setup()
+        except NotFound as err:
+            raise NotFound(f"there is no run '{run}'", Kind.RUN_UNKNOWN, nearest(run, self.ids(), "runs")) from err
+        return self._unfinished(setup)
+
+    def _unfinished(self, setup: Setup) -> Run:
+        area = self.area(setup.run)
+        failed = area.failures()
+        done = area.outcomes("map")
+        state = RunState.FAILED if failed else RunState.UNFINISHED
+        return replace(_run_of(setup, done.values()), state=state, blocks_done=len(done), failed=failed)
+
+    def execute(self, run: str, site: Site) -> Run:
+        """Bring a run to its end, from wherever it stands.
+
+        Raises
+        ------
+        Unavailable
+            If interrupted; what is committed is safe.
+        """
+        area = self.area(run)
+        if self._is_done(run):
+            area.clear()  # where a kill came between the record and this
+            return self.record(run)
+        setup = area.setup()
+        try:
+            return self._work(area, setup, site)
+        except KeyboardInterrupt as err:
+            raise Unavailable("interrupted; what is committed is safe", Kind.INTERRUPTED, f"lakecv resume {run}") from err
+        except BlocksFailed:
+            return self.record(run)
+        except LakeCVError as err:
+            if self._is_done(run):  # another driver on the same run was first and has cleared the work area
+                return self.record(run)
+            if err.kind is Kind.INTERRUPTED:
+                raise Unavailable(str(err), Kind.INTERRUPTED, f"lakecv resume {run}") from err
+            raise
+
+    def _is_done(self, run: str) -> bool:
+        return self.objects.head(run_key(run)) is not None
+
+    def _work(self, area: WorkArea, setup: Setup, site: Site) -> Run:
+        chain = build_chain(setup.plan.job, setup.dataset.cube)
+        with registry.site(setup.plan.scheduler).pool(site, setup.plan, execute) as pool:
+            slots = setup.plan.workers * setup.plan.threads
+            crew = Crew(area, pool, slots, self.watch, self.deadline_seconds, time.monotonic())
+            computed = drive(crew, setup, chain)
+        return self._publish(setup, chain, computed)
+
+    def _publish(self, setup: Setup, chain: tuple[ChainLink, ...], computed: Computed) -> Run:
+        """Make the result visible: data first, catalog entry last, then the run's record."""
+        area, plan = self.area(setup.run), setup.plan
+        states = tuple(_load(area, stage) for stage in computed.states)
+        outcomes = tuple(area.outcomes().values())
+        tables = tuple(_tables(chain, states, computed, plan.input))
+        run = replace(
+            _run_of(setup, outcomes), state=RunState.DONE, finished=now(), blocks_done=len(plan.blocks),
+            facts=tuple(_facts(chain, states)),
+        )
+        page = self.report(setup, run, Finished(computed, tables, states, outcomes))
+        home = registry.open_objects(join_url(self.lake, setup.home))
+        artifacts = {REPORT: page, "run.json": dumps(run).encode()}
+        artifacts |= {state_key(i): area.state_bytes(stage) for i, stage in enumerate(computed.states) if stage}
+        cube = CubeSpec(plan.input.grid, plan.input.axis if _has_axis(computed.arrays, tables) else None, computed.arrays)
+        specs = {table_spec(spec.name, spec.dims, values, spec.title, spec.unit): values for spec, values in tables}
+        done = publish(home, cube, computed.stored, tables=specs, artifacts=artifacts)
+        dataset = Dataset(
+            setup.output, done.cube, done.manifest.digest, setup.home, (Replica(plan.home, setup.home),),
+            len(done.manifest.objects), done.manifest.nbytes, run.finished or "", title=f"{plan.job.name} of {setup.dataset.did}",
+            parents=plan.job.inputs, made_by=setup.run,
+        )
+        self.catalog.register(dataset)
+        put_same(self.objects, run_key(setup.run), home.get("run.json"))
+        area.clear()
+        return self.record(setup.run)
+
+
+def state_key(link: int) -> str:
+    """Key of a link's state among a result's artifacts."""
+    return f"state-{link}.safetensors"
+
+
+def _stem(job: Job, dataset: Dataset) -> str:
+    return f"{dataset.did.name}.{job.name.replace('+', '-')}."
+
+
+def _load(area: WorkArea, stage: str) -> State | None:
+    step = area.load_state(stage) if stage else None
+    return step.state if step else None
+
+
+def load_states(home: ObjectIO, links: int) -> tuple[State, ...]:
+    """Read the states that a result keeps, one per link.
+
+    Raises
+    ------
+    InvalidInput
+        If the dataset keeps none (kind ``option-invalid``).
+    """
+    try:
+        return tuple(unpack_state(home.get(state_key(link))) for link in range(links))
+    except NotFound as err:
+        raise InvalidInput(
+            "that dataset keeps no state of these models", Kind.OPTION_INVALID, "give --state the result of the same models",
+        ) from err
+
+
+def _run_of(setup: Setup, outcomes: Iterable[Outcome]) -> Run:
+    done = list(outcomes)
+    read = sum(outcome.nbytes_read for outcome in done)
+    near = bool(setup.plan.nbytes_near)
+    ends = [outcome.started + outcome.seconds for outcome in done]
+    starts = [outcome.started for outcome in done]
+    return Run(
+        setup.run, setup.plan.job, setup.output, RunState.UNFINISHED, setup.created,
+        seconds=max(ends) - min(starts) if done else None, nbytes_near=read if near else 0, nbytes_far=0 if near else read,
+        blocks=len(setup.plan.blocks), versions=_versions(),
+    )
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    packages = ("lakecv", "numpy", "zarr", "distributed")
+    return (("python", platform.python_version()), *((name, version(name)) for name in packages))
+
+
+def _tables(
+    chain: tuple[ChainLink, ...], states: tuple[State | None, ...], computed: Computed, cube: CubeSpec,
+) -> Iterator[tuple[TableSpec, Array]]:
+    """Tables of every link, then mean spectrum and area of each label."""
+    seen: set[str] = set()
+    for link, state in zip(chain, states, strict=True):
+        tallies = computed.tallies if link is chain[-1] else {}
+        made: Mapping[str, Array] = link.model.tables(state, tallies, link.options)
+        for spec in link.workload.tables:
+            if spec.name in made:
+                name = spec.name if spec.name not in seen else f"{link.model.name}_{spec.name}"
+                seen.add(name)
+                yield replace(spec, name=name), made[spec.name]
+    if LABEL_COUNTS in computed.tallies:
+        yield from _label_tables(computed, cube.main)
+
+
+def _label_tables(computed: Computed, main: ArraySpec) -> Iterator[tuple[TableSpec, Array]]:
+    counts = computed.tallies[LABEL_COUNTS]
+    sums = exact.value(computed.tallies[LABEL_SUMS], label_exponent(main))
+    mean = sums / np.maximum(counts, 1)[:, None]
+    yield TableSpec("mean_spectrum", ("label", "spectral"), "float64", "mean spectrum of each label", main.unit), mean
+    yield TableSpec("area", ("label",), "int64", "area of each label", "pixels"), counts
+
+
+def _has_axis(arrays: tuple[ArraySpec, ...], tables: tuple[tuple[TableSpec, Array], ...]) -> bool:
+    dims = [*(spec.dims for spec in arrays), *(spec.dims for spec, _ in tables)]
+    return any("spectral" in each for each in dims)
+
+
+def _facts(chain: tuple[ChainLink, ...], states: tuple[State | None, ...]) -> Iterator[tuple[str, str]]:
+    for link, state in zip(chain, states, strict=True):
+        for name, value in sorted(state.attributes.items() if state else ()):
+            yield f"{link.model.name}.{name}", f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,84 @@
+"""Commands about what is installed and configured: sites, models, plugins, config show, demo."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from lakecv.cli import session
+from lakecv.cli.options import Json
+from lakecv.cli.output import emit
+from lakecv.cli.progress import shown
+from lakecv.cli.session import Session, interruptible, opened, session_of
+from lakecv.errors import Kind, NotFound, nearest
+
+__all__ = ["config_show", "demo", "models", "plugins", "sites"]
+
+
+def sites(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """List the sites where work can run."""
+    from lakecv.cli import cards, jsonout
+
+    with opened(ctx, as_json=as_json) as lake:
+        found = lake.sites()
+    document: jsonout.Document = {"sites": [jsonout.value(site) for site in found]}
+    emit(document, [*cards.sites(found), session_of(ctx).next("models")], as_json=as_json)
+
+
+def models(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Show the options of this model.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List the models, or the options of one."""
+    from lakecv.cli import cards, jsonout
+
+    with opened(ctx, as_json=as_json) as lake:
+        found = lake.models()
+    known = [card.name for card in found]
+    if name is not None and name not in known:
+        raise NotFound(f"there is no model '{name}'", Kind.MODEL_UNKNOWN, nearest(name, known, "models"))
+    chosen = [card for card in found if name in {None, card.name}]
+    here = session_of(ctx)
+    text = cards.models(chosen) if name is None else cards.model(chosen[0])
+    words = ("models", known[0]) if name is None and known else ("run", name or "MODEL", "DID")
+    document: jsonout.Document = {"models": [jsonout.model(card) for card in chosen]}
+    emit(document, [*text, here.next(*words)], as_json=as_json)
+
+
+def plugins(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """List what is plugged in. Storage, formats, catalogs, models and sites, with what fails to load."""
+    from lakecv.cli import cards, jsonout
+
+    with opened(ctx, as_json=as_json) as lake:
+        found = lake.plugins()
+    document: jsonout.Document = {"plugins": [jsonout.plugin(card) for card in found]}
+    emit(document, [*cards.plugins(found), session_of(ctx).next("models")], as_json=as_json)
+
+
+def config_show(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """Show every setting and where it comes from."""
+    from lakecv.cli import cards, jsonout
+
+    with opened(ctx, as_json=as_json) as lake:
+        found = lake.config()
+    document: jsonout.Document = {"settings": [jsonout.setting(item) for item in found]}
+    emit(document, [*cards.settings(found), session_of(ctx).next("sites")], as_json=as_json)
+
+
+def demo(
+    *,
+    folder: Annotated[str, typer.Option(metavar="FOLDER", help="Folder of the demonstration lake.")] = "./lakecv-demo",
+    as_json: Json = False,
+) -> None:
+    """Find the pigments of a painted picture. Painted and scanned in code, offline, in a folder of its own."""
+    from lakecv.cli import jsonout, render
+
+    with interruptible(), shown(quiet=as_json) as progress:
+        done = session.lake_type().demo(folder, progress=progress)
+    removal = f"  to delete it: {shlex.join(['rm', '-r', str(done.folder)])}"
+    following = Session(str(done.folder)).next("show", str(done.run.output))
+    emit(jsonout.demo(done), [*render.demo(done), removal, following], as_json=as_json)

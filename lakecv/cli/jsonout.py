@@ -1,0 +1,227 @@
+"""The JSON documents of ``--json``: one function per value; their schemas are in docs/schema.
+
+DIDs are written scope:name, pairs become objects, and numbers that JSON lacks become "nan", "inf", "-inf".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lakecv.canonical import to_json
+from lakecv.job import StageKind
+
+if TYPE_CHECKING:
+    from lakecv.api import Demo, ModelCard, PluginReport, Registered, Verification
+    from lakecv.config import Setting
+    from lakecv.cube import ArraySpec, SpectralAxis
+    from lakecv.job import Job
+    from lakecv.plan import Outcome, Plan, Progress, Run
+    from lakecv.records import Dataset
+
+__all__ = [
+    "Document",
+    "dataset",
+    "demo",
+    "model",
+    "passes_at_most",
+    "plan",
+    "plugin",
+    "progress",
+    "registered",
+    "run",
+    "setting",
+    "summary",
+    "value",
+    "verification",
+]
+
+Document = dict[str, Any]
+
+
+def value(record: object) -> Document:
+    """Any plain value, field by field."""
+    written = to_json(record)
+    if not isinstance(written, dict):
+        raise TypeError(f"{type(record).__name__} is not a record")
+    return written
+
+
+def summary(item: Dataset) -> Document:
+    """One dataset of a listing."""
+    main, axis = item.cube.main, item.cube.axis
+    return {
+        "did": str(item.did),
+        "title": item.title,
+        "shape": list(main.shape),
+        "dtype": main.dtype,
+        "axis": axis.label if axis else None,
+        "nbytes": item.nbytes,
+        "digest": item.digest,
+        "created": item.created,
+        "made_by": item.made_by,
+    }
+
+
+def dataset(item: Dataset) -> Document:
+    """All that the catalog knows of a dataset."""
+    return {
+        "did": str(item.did),
+        "title": item.title,
+        "grid": value(item.cube.grid),
+        "axis": _axis(item.cube.axis) if item.cube.axis else None,
+        "arrays": [_array(array, item.path_of(array.name)) for array in item.cube.arrays],
+        "nbytes": item.nbytes,
+        "nobjects": item.nobjects,
+        "digest": item.digest,
+        "created": item.created,
+        "home": item.home,
+        "replicas": [value(replica) for replica in item.replicas],
+        "metadata": dict(item.metadata),
+        "warnings": list(item.warnings),
+        "parents": dict(item.parents),
+        "made_by": item.made_by,
+    }
+
+
+def registered(done: Registered) -> Document:
+    """Tell what ``register`` did."""
+    return {
+        "did": str(done.dataset.did),
+        "was_there": done.was_there,
+        "seconds": done.seconds,
+        "nbytes_raw": done.nbytes_raw,
+        "notes": list(done.notes),
+        "dataset": dataset(done.dataset),
+    }
+
+
+def plan(made: Plan, script: str) -> Document:
+    """Tell what would run; ``script`` is what would be submitted."""
+    return {
+        "job": _job(made.job),
+        "site": made.site,
+        "scheduler": made.scheduler,
+        "workers": made.workers,
+        "threads": made.threads,
+        "replica": value(made.replica),
+        "home": made.home,
+        "blocks": len(made.blocks),
+        "passes_at_most": passes_at_most(made),
+        "nbytes_near": made.nbytes_near,
+        "nbytes_far": made.nbytes_far,
+        "memory_nbytes": made.memory_nbytes,
+        "keep_nbytes": made.keep_nbytes,
+        "seconds": to_json(made.seconds),
+        "stages": [value(stage) for stage in made.stages],
+        "writes": [_array(array, array.name) for array in made.output.arrays],
+        "reasons": [value(reason) for reason in made.reasons],
+        "job_script": script,
+    }
+
+
+def passes_at_most(made: Plan) -> int:
+    """How often the input is gone through, at most; packing only moves what is computed."""
+    return sum(stage.passes for stage in made.stages if stage.kind is not StageKind.PACK)
+
+
+def run(record: Run) -> Document:
+    """Describe a run: ``run`` is its id, ``output`` the DID that it writes."""
+    return {
+        "run": record.id,
+        "output": str(record.output),
+        "state": str(record.state),
+        "job": _job(record.job),
+        "created": record.created,
+        "finished": record.finished,
+        "seconds": record.seconds,
+        "nbytes_near": record.nbytes_near,
+        "nbytes_far": record.nbytes_far,
+        "blocks": record.blocks,
+        "blocks_done": record.blocks_done,
+        "failed": [_outcome(outcome) for outcome in record.failed],
+        "versions": dict(record.versions),
+        "facts": dict(record.facts),
+    }
+
+
+def progress(seen: Progress) -> Document:
+    """How far a run is."""
+    return value(seen)
+
+
+def verification(done: Verification) -> Document:
+    """Tell what ``verify`` found."""
+    return {
+        "did": str(done.did),
+        "ok": done.ok,
+        "objects": done.objects,
+        "nbytes": done.nbytes,
+        "missing": list(done.missing),
+        "corrupt": list(done.corrupt),
+        "extra": list(done.extra),
+    }
+
+
+def model(card: ModelCard) -> Document:
+    """Describe a model with its options."""
+    options = [
+        {"name": option.name, "type": option.type, "default": to_json(option.default), "help": option.help}
+        for option in card.options
+    ]
+    return {"name": card.name, "version": card.version, "distribution": card.distribution, "options": options}
+
+
+def plugin(card: PluginReport) -> Document:
+    """Describe a plugin; ``loads`` is null where nobody has tried."""
+    return {
+        "group": card.group,
+        "name": card.name,
+        "distribution": card.distribution,
+        "version": card.version,
+        "loads": card.loads,
+        "problem": card.problem,
+    }
+
+
+def setting(item: Setting) -> Document:
+    """Give a setting and where it comes from."""
+    return {"key": item.key, "value": to_json(item.value), "origin": item.origin}
+
+
+def demo(done: Demo) -> Document:
+    """Tell what ``demo`` made; ``ari`` is the agreement with the pigments that were painted."""
+    return {
+        "folder": str(done.folder),
+        "dataset": str(done.dataset.did),
+        "output": str(done.run.output),
+        "run": done.run.id,
+        "ari": to_json(done.ari),
+        "report": str(done.report),
+        "seconds": done.seconds,
+    }
+
+
+def _axis(axis: SpectralAxis) -> Document:
+    return {**value(axis), "label": axis.label, "is_calibrated": axis.is_calibrated}
+
+
+def _array(array: ArraySpec, path: str) -> Document:
+    return {**value(array), "path": path, "nbytes": array.nbytes}
+
+
+def _job(job: Job) -> Document:
+    links = [{"model": link.model, "version": link.version, "options": {name: to_json(text) for name, text in link.options}} for link in job.links]
+    return {
+        "name": job.name,
+        "digest": job.digest,
+        "links": links,
+        "seed": job.seed,
+        "inputs": dict(job.inputs),
+        "scope": job.scope,
+        "state": job.state[0] if job.state else None,
+    }
+
+
+def _outcome(outcome: Outcome) -> Document:
+    kind, message = outcome.error or ("", "")
+    return {"task": outcome.task, "kind": kind, "message": message, "attempt": outcome.attempt, "worker": outcome.worker}

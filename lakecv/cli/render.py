@@ -1,0 +1,207 @@
+"""Text of the values that describe data and runs; says what is there, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lakecv.cli.jsonout import passes_at_most
+from lakecv.cli.layout import clean, duration, facts, shape, size, table
+from lakecv.plan import RunState
+
+if TYPE_CHECKING:
+    from lakecv.api import Demo, Registered, Verification
+    from lakecv.cube import ArraySpec, CubeSpec, SpectralAxis
+    from lakecv.plan import Outcome, Plan, Run
+    from lakecv.records import Dataset
+
+__all__ = ["dataset", "datasets", "demo", "failed_block", "plan", "registered", "remarks", "run", "runs", "script", "verification", "written"]
+
+_SHORT_DIGEST = 12
+Pairs = list[tuple[str, object]]
+
+
+def datasets(found: Sequence[Dataset]) -> list[str]:
+    """Table of datasets."""
+    if not found:
+        return ["no datasets yet"]
+    rows = [
+        (item.did, shape(item.cube.main.shape), item.cube.main.dtype, _axis(item.cube.axis), size(item.nbytes), item.title)
+        for item in found
+    ]
+    return table(("DID", "SHAPE", "DTYPE", "AXIS", "STORED", "TITLE"), rows)
+
+
+def dataset(item: Dataset) -> list[str]:
+    """Everything about one dataset."""
+    pairs: Pairs = [
+        ("dataset", item.did),
+        ("title", item.title),
+        ("picture", _picture(item.cube)),
+        ("axis", _axis(item.cube.axis)),
+        *_lines("arrays", [_array(array) for array in item.cube.arrays]),
+        ("stored", f"{size(item.nbytes)} in {item.nobjects} objects, {size(item.cube.nbytes)} decoded"),
+        ("digest", item.digest),
+        ("created", item.created),
+        *_lines("replicas", [f"{replica.rse}  {replica.url}" for replica in item.replicas]),
+        *_lines("parents", [f"{did}  {_short(digest)}" for did, digest in item.parents]),
+        ("made by", item.made_by or ""),
+        *_lines("metadata", [f"{name} = {text}" for name, text in item.metadata]),
+        *_lines("warnings", item.warnings),
+    ]
+    return facts(pairs)
+
+
+def registered(done: Registered) -> list[str]:
+    """Tell what registering did."""
+    item = done.dataset
+    if done.was_there:
+        return facts([("registered", f"{item.did} was there already, with the same content; nothing was done")])
+    ratio = f", {done.nbytes_raw / item.nbytes:.1f} times smaller" if 0 < item.nbytes < done.nbytes_raw else ""
+    stored = f"{size(done.nbytes_raw)} -> {size(item.nbytes)} in {item.nobjects} objects{ratio}"
+    return facts([
+        ("registered", item.did),
+        ("cube", f"{shape(item.cube.main.shape)} {item.cube.main.dtype}, {_axis(item.cube.axis)}"),
+        ("picture", _picture(item.cube)),
+        ("stored", stored),
+        ("took", duration(done.seconds)),
+    ])
+
+
+def remarks(done: Registered) -> list[str]:
+    """Tell what registering found odd and what it chose, for stderr."""
+    notes = [f"note: {clean(text)}" for text in done.notes]
+    return [*notes, *(f"warning: {clean(text)}" for text in done.dataset.warnings)]
+
+
+def written(what: str, path: str) -> list[str]:
+    """Where a file was written."""
+    return facts([(what, path)])
+
+
+def plan(made: Plan) -> list[str]:
+    """Tell what would run, where, what it reads, writes and costs, and why."""
+    inputs = ", ".join(did for did, _ in made.job.inputs)
+    near, far = size(made.nbytes_near), size(made.nbytes_far)
+    stages = [
+        f"{stage.kind} {made.job.links[stage.link].model}: {stage.tasks} tasks, at most {_times(stage.passes, 'pass')}, "
+        f"{size(stage.nbytes_read)} read, {duration(stage.seconds)}"
+        for stage in made.stages
+    ]
+    passes = _times(passes_at_most(made), "pass")
+    pairs: Pairs = [
+        ("plan", f"{made.job.name} on {inputs}, {_times(len(made.blocks), 'block')}, at most {passes}"),
+        ("site", f"{made.site} ({made.scheduler}), {_times(made.workers, 'worker')} x {_times(made.threads, 'thread')}"),
+        ("reads", f"{near} near, {far} far, from {made.replica.rse} {made.replica.url}"),
+        ("estimate", f"{duration(made.seconds)}, peak memory {size(made.memory_nbytes)}"),
+        *_lines("stages", stages),
+        *_lines("writes", [_array(array) for array in made.output.arrays]),
+        ("to", f"scope {made.job.scope} at {made.home} (new; nothing is overwritten)"),
+        *_lines("why", [f"{'+' if reason.chosen else '-'} {reason.subject}: {reason.text}" for reason in made.reasons]),
+        ("job", f"sha256 {made.job.digest}"),
+    ]
+    return facts(pairs)
+
+
+def script(text: str) -> list[str]:
+    """Show what would be submitted, line by line as it is."""
+    lines = [line.replace("\x1b", "?") for line in text.splitlines()]
+    return ["", "--- job script ---", *lines, "--- end ---", ""] if lines else []
+
+
+def run(record: Run, *, found: bool = False) -> list[str]:
+    """Tell what a run came to; ``found`` = it was done before and nothing moved."""
+    states = {RunState.DONE: "done", RunState.FAILED: "finished with failed blocks", RunState.UNFINISHED: "not finished"}
+    state = "was done before; nothing moved (--again runs it again)" if found else states[record.state]
+    pairs: Pairs = [
+        ("run", f"{record.id}, {record.job.name}, {state}"),
+        ("output", record.output),
+        ("blocks", f"{record.blocks_done}/{record.blocks}"),
+        ("read", f"{size(record.nbytes_near)} near, {size(record.nbytes_far)} far"),
+        ("took", duration(record.seconds) if record.seconds is not None else ""),
+        *_lines("facts", [f"{name} {text}" for name, text in record.facts]),
+        *_lines("failed", [failed_block(outcome) for outcome in record.failed]),
+    ]
+    return facts(pairs)
+
+
+def failed_block(outcome: Outcome) -> str:
+    """One failed block in a line."""
+    kind, message = outcome.error or ("", "")
+    return clean(f"{outcome.task} after {_times(outcome.attempt, 'attempt')}: {message} [{kind}]")
+
+
+def runs(found: Sequence[Run]) -> list[str]:
+    """Table of runs."""
+    if not found:
+        return ["no runs yet"]
+    rows = [
+        (record.id, record.state, f"{record.blocks_done}/{record.blocks}", record.job.name, record.output, record.created)
+        for record in found
+    ]
+    return table(("RUN", "STATE", "BLOCKS", "MODEL", "OUTPUT", "CREATED"), rows)
+
+
+def verification(done: Verification) -> list[str]:
+    """Tell what was read again and what was wrong with it."""
+    verdict = "every byte is what was promised" if done.ok else "not what was promised"
+    return facts([
+        ("verified", f"{done.did}: {verdict}"),
+        ("read", f"{done.objects} objects, {size(done.nbytes)}"),
+        *_lines("missing", done.missing),
+        *_lines("corrupt", done.corrupt),
+        *_lines("extra", done.extra),
+    ])
+
+
+def demo(done: Demo) -> list[str]:
+    """Tell what the demonstration made."""
+    item, record = done.dataset, done.run
+    return facts([
+        ("lake", done.folder),
+        ("dataset", f"{item.did}  {shape(item.cube.main.shape)} {item.cube.main.dtype}, {_axis(item.cube.axis)}, painted in code"),
+        ("run", f"{record.id}  {record.job.name}, {record.blocks_done}/{record.blocks} blocks, {duration(record.seconds)}"),
+        ("output", record.output),
+        ("score", f"agreement with the known pigments  ARI {done.ari:.2f}"),
+        ("report", done.report),
+        ("took", duration(done.seconds)),
+    ])
+
+
+def _times(number: int, thing: str) -> str:
+    plural = "es" if thing.endswith("s") else "s"
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}{plural}"
+
+
+def _short(digest: str) -> str:
+    return digest[:_SHORT_DIGEST]
+
+
+def _lines(label: str, texts: Sequence[object]) -> Pairs:
+    """One fact on several lines."""
+    return [(label if index == 0 else "", text) for index, text in enumerate(texts)]
+
+
+def _array(array: ArraySpec) -> str:
+    unit = f" [{array.unit}]" if array.unit else ""
+    shards = f", shards {shape(array.shards)}" if array.shards else ""
+    return f"{array.name}  {array.role}  {shape(array.shape)} {array.dtype}{unit}, chunks {shape(array.chunks)}{shards}"
+
+
+def _axis(axis: SpectralAxis | None) -> str:
+    """Title and range of a spectral axis."""
+    if axis is None:
+        return "no spectral axis"
+    first = 0.0 if axis.start is None else axis.start
+    last = first + (axis.size - 1) * (1.0 if axis.step is None else axis.step)
+    if axis.values is not None:
+        first, last = axis.values[0], axis.values[-1]
+    return f"{axis.label} {first:.6g} to {last:.6g}"
+
+
+def _picture(cube: CubeSpec) -> str:
+    """Pixels and their size."""
+    grid = cube.grid
+    sides = " x ".join(f"{side:g}" for side in grid.pixel_size or ())
+    known = f"{sides} {grid.pixel_unit or ''}".rstrip() or "not known"
+    return f"{grid.ny} x {grid.nx} pixels, pixel size {known}"

@@ -1,0 +1,11 @@
+"""Settings and site profiles: defaults < file < environment < option, each value with its origin.
+
+Nothing has to be configured: without a file the lake is a folder in the user's data directory and the site is this machine.
+"""
+
+from __future__ import annotations
+
+from lakecv.config.profiles import Batch, Profile, profile, profiles, site, sites
+from lakecv.config.settings import Setting, Settings, load, show
+
+__all__ = ["Batch", "Profile", "Setting", "Settings", "load", "profile", "profiles", "show", "site", "sites"]

@@ -1,0 +1,125 @@
+"""A worker's bench: what it opens once per run and the sheets it keeps between passes.
+
+Kept sheets may be lost at any time (a new worker has none); a miss reads again, so they never change a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from threading import Lock
+
+from threadpoolctl import threadpool_limits
+
+from lakecv import registry
+from lakecv.cube import Cell, CubeSpec, Role, Window
+from lakecv.errors import InternalError, Kind
+from lakecv.execution.chain import ChainLink, build_chain, feed
+from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.lake_io.place import join_url, replica_url
+from lakecv.lake_io.publish import load_manifest
+from lakecv.lake_io.read import ArrayReader, open_array
+from lakecv.lake_io.sheets import read_sheets
+from lakecv.ports import ObjectIO
+from lakecv.records import Manifest
+from lakecv.sheet import Sheet, State
+
+__all__ = ["Bench", "open_bench"]
+
+
+@lru_cache(maxsize=4)
+def open_bench(work: str) -> Bench:
+    """Bench of the run whose work area has a url; opened once per process."""
+    threadpool_limits(1)  # one BLAS thread: parallelism is over blocks, and results must not depend on it
+    return Bench(work)
+
+
+class Bench:
+    """Everything a task needs of its run."""
+
+    def __init__(self, work: str) -> None:
+        self.area = WorkArea(registry.open_objects(work))
+        self.setup: Setup = self.area.setup()
+        self._kept = _Kept(self.setup.plan.keep_nbytes)
+        self._states: dict[str, State] = {}
+
+    @cached_property
+    def cube(self) -> CubeSpec:
+        """Spec of the input."""
+        return self.setup.dataset.cube
+
+    @cached_property
+    def chain(self) -> tuple[ChainLink, ...]:
+        """The job's models."""
+        return build_chain(self.setup.plan.job, self.cube)
+
+    @cached_property
+    def home(self) -> ObjectIO:
+        """Where the result is written."""
+        return registry.open_objects(join_url(self.setup.lake, self.setup.home))
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Manifest of the input."""
+        objects = registry.open_objects(join_url(self.setup.lake, self.setup.dataset.home))
+        return load_manifest(objects, self.setup.dataset.digest)
+
+    def readers(self) -> dict[str, ArrayReader]:
+        """Open fresh readers of the arrays that a sheet needs; they count the bytes of one task."""
+        dataset = self.setup.dataset
+        objects = registry.open_objects(replica_url(self.setup.lake, self.setup.plan.replica))
+        needed = [spec for spec in self.cube.arrays if spec is self.cube.main or spec.role is Role.MASK]
+        return {spec.name: open_array(objects, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
+
+    def state(self, stage: str) -> State:
+        """Read the state that a stage ended with."""
+        if stage not in self._states:
+            step = self.area.load_state(stage)
+            if step is None:
+                raise InternalError(f"the state of {stage} was asked for before it was stored", Kind.BUG)
+            self._states = {name: state for name, state in self._states.items() if name[:2] != stage[:2]}
+            self._states[stage] = step.state
+        return self._states[stage]
+
+    def sheets(self, link: int, window: Window, states: list[State], readers: dict[str, ArrayReader]) -> Iterator[tuple[Cell, Sheet]]:
+        """Walk the cells of a window as a link sees them, from what was kept where all of it was."""
+        cells = list(self.cube.cells.cells(window))
+        kept = [self._kept.get((link, cell.index)) for cell in cells]
+        if all(sheet is not None for sheet in kept):
+            yield from ((cell, sheet) for cell, sheet in zip(cells, kept, strict=True) if sheet is not None)
+            return
+        for cell, raw in read_sheets(self.cube, readers, window):
+            sheet = feed(self.chain[:link], states[:link], raw)
+            self._kept.put((link, cell.index), sheet)
+            yield cell, sheet
+
+
+class _Kept:
+    """Sheets by (link, cell), up to a number of bytes.
+
+    The first ones stay: every pass runs in the same order, so dropping the oldest would drop what comes next.  Only what
+    earlier links read makes room for a later link.
+    """
+
+    def __init__(self, budget_nbytes: int) -> None:
+        self._free, self._lock = budget_nbytes, Lock()
+        self._sheets: dict[tuple[int, int], Sheet] = {}
+
+    def get(self, key: tuple[int, int]) -> Sheet | None:
+        return self._sheets.get(key)
+
+    def put(self, key: tuple[int, int], sheet: Sheet) -> None:
+        with self._lock:
+            if key in self._sheets:
+                return
+            for old in [old for old in self._sheets if old[0] < key[0]]:
+                if self._free >= _nbytes(sheet):
+                    break
+                self._free += _nbytes(self._sheets.pop(old))
+            if self._free >= _nbytes(sheet):
+                self._sheets[key] = sheet
+                self._free -= _nbytes(sheet)
+
+
+def _nbytes(sheet: Sheet) -> int:
+    return int(sum(array.nbytes for array in sheet.arrays.values()) + sheet.valid.nbytes)

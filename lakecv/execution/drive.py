@@ -1,0 +1,157 @@
+"""From a plan to computed results: fits each link of the chain, maps, packs.
+
+One way through, for a first run, a resumed one and a second driver on the same run: look for the commit record, else do
+the work.  The driver keeps nothing that is not in the work area.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lakecv.cube import ArraySpec
+from lakecv.errors import InvalidInput, Kind
+from lakecv.execution.chain import ChainLink
+from lakecv.execution.stagerun import Crew, run_stage
+from lakecv.execution.stages import grow_add, unpack_pick, unpack_tallies
+from lakecv.execution.tensors import unpack_arrays
+from lakecv.execution.workarea import Setup
+from lakecv.job import StageKind
+from lakecv.lake_io.layout import shards
+from lakecv.numerics import exact
+from lakecv.numerics.sampling import cell_count, chosen_cells, merge
+from lakecv.plan import Outcome, Task
+from lakecv.ports import ReducibleModel
+from lakecv.records import StoredObject
+from lakecv.sheet import Sample, State, Statistics, Step
+
+__all__ = ["BlocksFailed", "Computed", "drive"]
+
+
+class BlocksFailed(Exception):
+    """Some tasks failed for good; the others are committed, the run can be resumed."""
+
+    def __init__(self, failed: Sequence[Outcome]) -> None:
+        super().__init__(f"{len(failed)} tasks failed")
+        self.failed = tuple(failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """All that a finished computation leaves: final states, tallies, stored shards, specs with their limits."""
+
+    states: tuple[str, ...]
+    tallies: Statistics
+    stored: tuple[StoredObject, ...]
+    arrays: tuple[ArraySpec, ...]
+
+
+def drive(crew: Crew, setup: Setup, chain: Sequence[ChainLink]) -> Computed:
+    """Run a plan to the end of its last stage.
+
+    Raises
+    ------
+    BlocksFailed
+        If tasks failed for good, after the rest of their stage was done.
+    Unavailable
+        If interrupted.
+    """
+    return _Drive(crew, setup, tuple(chain)).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Drive:
+    """The fixed context of one drive."""
+
+    crew: Crew
+    setup: Setup
+    chain: tuple[ChainLink, ...]
+
+    def run(self) -> Computed:
+        states: list[str] = []
+        for number, link in enumerate(self.chain):
+            states.append(self._fit(number, tuple(states)) if isinstance(link.model, ReducibleModel) else "")
+        tallies: Statistics = {}
+        for outcome in self._over_blocks("map", StageKind.MAP, tuple(states)):
+            tallies = grow_add(tallies, unpack_tallies(self.crew.area.part(outcome)))
+        stored, arrays = self._pack()
+        return Computed(tuple(states), tallies, stored, arrays)
+
+    def _fit(self, number: int, earlier: tuple[str, ...]) -> str:
+        """Fit one link; returns the stage whose state is final."""
+        area = self.crew.area
+        if area.load_state(f"{number}-given") is not None:
+            return f"{number}-given"
+        stage = f"{number}-start"
+        step = area.load_state(stage) or self._start(number, earlier)
+        for turn in range(1, self.chain[number].workload.passes + 1):
+            if step.done:
+                break
+            before, stage = stage, f"{number}-reduce-{turn:03d}"
+            step = area.load_state(stage) or self._pass(stage, (*earlier, before), step.state)
+        return stage
+
+    def _start(self, number: int, earlier: tuple[str, ...]) -> Step:
+        """First state of a link, from the sample."""
+        link, cells, seed = self.chain[number], self.setup.dataset.cube.cells, self.setup.plan.job.seed
+        height, width = cells.cell
+        n = link.workload.sample_pixels
+        chosen = chosen_cells(len(cells), seed, cell_count(len(cells), n, height * width))
+        name = f"{number}-sample"
+        task = Task(self.crew.area.url, name, StageKind.SAMPLE, number, 0, cells.window, earlier)
+        tasks = [replace(task, index=int(index), window=cells.at(int(index)).window) for index in chosen]
+        pick = merge([unpack_pick(self.crew.area.part(outcome)) for outcome in _all_done(run_stage(self.crew, name, tasks))], n)
+        if not len(pick.spectra):
+            raise InvalidInput("no usable pixel among those sampled", Kind.NOTHING_VALID, "check the mask of the dataset")
+        sample = Sample(pick.spectra, pick.y, pick.x, cells.ny * cells.nx, seed)
+        step = Step(_learns(link).start(sample, link.specs, link.options), done=False)
+        self.crew.area.save_state(f"{number}-start", step)
+        return step
+
+    def _pass(self, stage: str, states: tuple[str, ...], state: State) -> Step:
+        """One pass over all blocks, and the state that follows."""
+        link = self.chain[len(states) - 1]
+        total: Statistics = {}
+        for outcome in self._over_blocks(stage, StageKind.REDUCE, states):
+            total = exact.add(total, unpack_arrays(self.crew.area.part(outcome)))
+        step = _learns(link).update(state, total, link.options)
+        self.crew.area.save_state(stage, step)
+        return step
+
+    def _over_blocks(self, stage: str, kind: StageKind, states: tuple[str, ...]) -> list[Outcome]:
+        task = Task(self.crew.area.url, stage, kind, len(states) - 1, 0, self.setup.plan.blocks[0].window, states)
+        tasks = [replace(task, index=block.index, window=block.window) for block in self.setup.plan.blocks]
+        return _all_done(run_stage(self.crew, stage, tasks))
+
+    def _pack(self) -> tuple[tuple[StoredObject, ...], tuple[ArraySpec, ...]]:
+        """Write every shard of every output at its home."""
+        specs = self.setup.plan.output.arrays
+        task = Task(self.crew.area.url, "pack", StageKind.PACK, 0, 0, self.setup.plan.blocks[0].window)
+        tasks = {(spec.name, shard): replace(task, array=spec.name, index=shard.index, window=shard.window)
+                 for spec in specs for shard in shards(spec)}
+        done = run_stage(self.crew, "pack", list(tasks.values()))
+        _all_done(done)
+        stored: list[StoredObject] = []
+        limits: dict[str, list[float]] = {spec.name: [] for spec in specs}
+        for (name, shard), each in tasks.items():
+            facts = unpack_arrays(self.crew.area.part(done[each.key]))
+            nbytes, adler32, crc32c = facts["stored"].tolist()
+            stored.append(StoredObject(f"{name}/{shard.key}", nbytes, f"{adler32:08x}", f"{crc32c:08x}"))
+            limits[name] += facts["limits"].tolist()
+        arrays = (replace(spec, limits=_span(limits[spec.name])) for spec in specs)
+        return tuple(stored), tuple(arrays)
+
+
+def _span(limits: Sequence[float]) -> tuple[float, float] | None:
+    return (min(limits), max(limits)) if limits else None
+
+
+def _learns(link: ChainLink) -> ReducibleModel[object]:
+    return link.model  # type: ignore[return-value]
+
+
+def _all_done(outcomes: dict[str, Outcome]) -> list[Outcome]:
+    failed = [outcome for outcome in outcomes.values() if not outcome.ok]
+    if failed:
+        raise BlocksFailed(failed)
+    return [outcomes[key] for key in sorted(outcomes)]

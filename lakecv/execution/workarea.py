@@ -1,0 +1,152 @@
+"""Where a run keeps what it has done: its setup, parts, states, and the commit records that alone are the truth.
+
+Every document is create-only.  A part is stored under its own digest before its record exists, so a record never names
+bytes that are not there; whoever comes second finds the record and leaves its own part behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lakecv.canonical import dumps, loads
+from lakecv.errors import Conflict, Corrupt, Kind, NotFound
+from lakecv.execution.tensors import pack_state, unpack_state
+from lakecv.lake_io.objects import put_same, sha256_hex
+from lakecv.plan import Outcome, Plan, Task
+from lakecv.ports import ObjectIO
+from lakecv.records import DID, Dataset
+from lakecv.sheet import Step
+
+__all__ = ["Setup", "WorkArea"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that is fixed when a run starts: what a worker needs beside its task."""
+
+    run: str
+    lake: str
+    plan: Plan
+    dataset: Dataset
+    output: DID
+    home: str
+    created: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _StateRecord:
+    """Commit record of a state."""
+
+    part: str
+    digest: str
+    done: bool
+    progress: str
+
+
+class WorkArea:
+    """The work area of one run; keys are relative to its prefix."""
+
+    def __init__(self, objects: ObjectIO) -> None:
+        self._objects = objects
+
+    @property
+    def url(self) -> str:
+        """The prefix."""
+        return self._objects.url
+
+    def start(self, setup: Setup) -> Setup:
+        """Store the setup; returns the one that was there first."""
+        try:
+            self._objects.put("setup.json", dumps(setup).encode())
+        except Conflict:
+            return self.setup()
+        return setup
+
+    def setup(self) -> Setup:
+        """Read the setup."""
+        return loads(Setup, self._objects.get("setup.json"))
+
+    def commit(self, task: Task, outcome: Outcome, part: bytes) -> Outcome:
+        """Store a part and its record; returns the record that counts."""
+        digest = sha256_hex(part)
+        key = f"parts/{task.key}.{digest[:16]}"
+        put_same(self._objects, key, part)
+        record = replace(outcome, part=key, digest=digest, nbytes_written=outcome.nbytes_written + len(part))
+        try:
+            self._objects.put(_record_key(task.key), dumps(record).encode())
+        except Conflict:
+            return self.outcome(task.key) or record
+        return record
+
+    def outcome(self, task: str) -> Outcome | None:
+        """Commit record of a task, None where it has none."""
+        try:
+            return loads(Outcome, self._objects.get(_record_key(task)))
+        except NotFound:
+            return None
+
+    def outcomes(self, stage: str = "") -> dict[str, Outcome]:
+        """Commit records of a stage (or all), by the key of their task."""
+        listed = [info.key for info in self._objects.list(f"commits/{stage}" if stage else "commits")]
+        records = (loads(Outcome, self._objects.get(key)) for key in listed if not key.endswith("/state.json"))
+        return {record.task: record for record in records}
+
+    def part(self, outcome: Outcome) -> bytes:
+        """Read a committed part and compare it with its record.
+
+        Raises
+        ------
+        Corrupt
+            If it is gone or differs.
+        """
+        return self._checked(outcome.part or "", outcome.digest or "")
+
+    def fail(self, outcome: Outcome) -> None:
+        """Keep the verdict on a task that failed for good; a later success overrules it."""
+        data = dumps(outcome).encode()
+        put_same(self._objects, f"failures/{outcome.task}.{sha256_hex(data)[:16]}.json", data)
+
+    def failures(self) -> tuple[Outcome, ...]:
+        """Read the verdicts on tasks that have no commit record."""
+        found = (loads(Outcome, self._objects.get(info.key)) for info in list(self._objects.list("failures")))
+        newest = {outcome.task: outcome for outcome in sorted(found, key=lambda outcome: outcome.started)}
+        return tuple(outcome for task, outcome in sorted(newest.items()) if self.outcome(task) is None)
+
+    def save_state(self, stage: str, step: Step) -> None:
+        """Store a state and its record."""
+        data = pack_state(step.state)
+        record = _StateRecord(f"states/{stage}", sha256_hex(data), step.done, step.progress)
+        put_same(self._objects, record.part, data)
+        put_same(self._objects, _record_key(f"{stage}/state"), dumps(record).encode())
+
+    def load_state(self, stage: str) -> Step | None:
+        """Read the state that a stage ended with, None where it did not end."""
+        try:
+            record = loads(_StateRecord, self._objects.get(_record_key(f"{stage}/state")))
+        except NotFound:
+            return None
+        return Step(unpack_state(self._checked(record.part, record.digest)), record.done, record.progress)
+
+    def state_bytes(self, stage: str) -> bytes:
+        """Read the stored form of a state, for the result's own copy."""
+        return self._objects.get(f"states/{stage}")
+
+    def clear(self) -> None:
+        """Remove parts, states and records of a published run; the setup stays."""
+        for folder in ("parts", "states", "commits", "failures"):
+            for info in list(self._objects.list(folder)):
+                self._objects.delete(info.key)
+
+    def _checked(self, key: str, digest: str) -> bytes:
+        try:
+            data = self._objects.get(key)
+        except NotFound as err:
+            raise Corrupt(f"{self.url}/{key} is gone though its record is there", Kind.OBJECT_MISSING) from err
+        if sha256_hex(data) != digest:
+            raise Corrupt(f"{self.url}/{key} does not match its record", Kind.CHECKSUM_MISMATCH)
+        return data
+
+
+def _record_key(task: str) -> str:
+    return f"commits/{task}.json"

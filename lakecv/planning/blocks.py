@@ -1,0 +1,56 @@
+"""How a picture is cut into blocks: large enough to hide the scheduler, small enough to balance and to lose.
+
+A block is made of whole chunks, so the cells inside it, and with them every sum, do not depend on the choice.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lakecv.cube import Block, CellGrid, Window
+
+__all__ = ["choose_blocks"]
+
+_SECONDS = 1.5  # of work per block: a scheduler costs about 1.3 ms a task, a killed worker loses one block
+_BLOCKS_PER_SLOT = 4  # so that slots end together
+
+
+def choose_blocks(grid: CellGrid, *, seconds_per_pixel: float, slots: int, most_pixels: int | None = None) -> tuple[Block, ...]:
+    """Cut a picture into blocks of about ``_SECONDS`` of work and at least ``_BLOCKS_PER_SLOT`` for each slot.
+
+    Parameters
+    ----------
+    grid : CellGrid
+        Cells and chunks of the input.
+    seconds_per_pixel : float
+        Of the stage that costs most.
+    slots : int
+        Blocks that run at once.
+    most_pixels : int, optional
+        Memory's word: a block never has more, unless one chunk does.
+
+    Returns
+    -------
+    tuple of Block
+        Row by row; they tile the picture without gap or overlap.
+
+    Examples
+    --------
+    >>> len(choose_blocks(CellGrid(640, 640, (64, 64)), seconds_per_pixel=1e-6, slots=2))
+    10
+    """
+    height, width = grid.chunk
+    rows, columns = math.ceil(grid.ny / height), math.ceil(grid.nx / width)
+    chunk_pixels = height * width
+    wanted = min(_SECONDS / max(seconds_per_pixel, 1e-12), grid.ny * grid.nx / (_BLOCKS_PER_SLOT * slots))
+    if most_pixels is not None:
+        wanted = min(wanted, most_pixels)
+    chunks = max(1, int(wanted // chunk_pixels))
+    across = min(columns, chunks)
+    down = max(1, min(rows, chunks // across))
+    corners = ((row, column) for row in range(0, rows, down) for column in range(0, columns, across))
+    return tuple(
+        Block(index, Window(row * height, min((row + down) * height, grid.ny),
+                            column * width, min((column + across) * width, grid.nx)))
+        for index, (row, column) in enumerate(corners)
+    )

@@ -1,0 +1,132 @@
+"""Workers on this machine: a Dask cluster of processes, bound to the loopback address, for as long as a plan runs.
+
+The smallest site there is; what a batch system does elsewhere, it does with ``LocalCluster``.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.spawn
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from lakecv.errors import Kind
+from lakecv.plan import Outcome, Plan, Task
+from lakecv.site import Site
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from lakecv.ports import SiteExecutor, WorkerPool
+
+__all__ = ["LocalSite"]
+
+_CONFIG = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.scheduler.work-stealing": True,
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.admin.tick.limit": "1h",
+    "distributed.logging": {"distributed": "critical"},
+}
+_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class LocalSite:
+    """Starts a LocalCluster."""
+
+    def job_script(self, site: Site, plan: Plan) -> str:  # noqa: ARG002  (the port's signature)
+        """Return nothing: no script is submitted here."""
+        return ""
+
+    @contextmanager
+    def pool(self, site: Site, plan: Plan, work: Callable[[Task], Outcome]) -> Iterator[WorkerPool]:
+        """Start worker processes with one scheduler beside the caller."""
+        import dask
+        from distributed import Client, LocalCluster
+
+        with dask.config.set(_CONFIG), dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}), _main_unseen():
+            cluster = LocalCluster(
+                n_workers=plan.workers, threads_per_worker=plan.threads, processes=True, host="127.0.0.1",
+                memory_limit=site.worker.memory_nbytes, dashboard_address=None, silence_logs=50,
+            )
+            with cluster, Client(cluster) as client:
+                yield DaskPool(client, work)
+
+
+@contextmanager
+def _main_unseen() -> Iterator[None]:
+    """Keep spawned workers from importing the caller's script: a script needs no ``if __name__ == "__main__"`` guard."""
+    usual = multiprocessing.spawn.get_preparation_data
+
+    def without_main(name: str) -> dict[str, Any]:
+        return {key: value for key, value in usual(name).items() if not key.startswith("init_main")}
+
+    multiprocessing.spawn.get_preparation_data = without_main
+    try:
+        yield
+    finally:
+        multiprocessing.spawn.get_preparation_data = usual
+
+
+class DaskPool:
+    """Tasks as futures of one Dask client.  A block goes back to the worker that had it, which may have kept its sheets."""
+
+    def __init__(self, client: Client, work: Callable[[Task], Outcome]) -> None:
+        self._client, self._work = client, work
+        self._finished: SimpleQueue[tuple[Task, Future]] = SimpleQueue()
+        self._futures: dict[str, Future] = {}
+        self._had: dict[tuple[int, int], str] = {}
+        self._address = {f"{socket.gethostname()}-{pid}": address for address, pid in client.run(os.getpid).items()}
+
+    def submit(self, task: Task) -> None:
+        """Queue a task."""
+        worker = self._had.get((task.window.y0, task.window.x0))
+        near: dict[str, Any] = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        key = f"{task.key}@{task.attempt}-{time.monotonic_ns()}"
+        future = self._client.submit(self._work, task, key=key, pure=False, retries=0, **near)
+        self._futures[task.key] = future
+        future.add_done_callback(lambda done: self._finished.put((task, done)))
+
+    def outcomes(self, timeout_seconds: float) -> Iterator[Outcome]:
+        """Take what is ready."""
+        try:
+            ready = [self._finished.get(timeout=timeout_seconds)]
+        except Empty:
+            return
+        while not self._finished.empty():
+            ready.append(self._finished.get())
+        for task, future in ready:
+            if self._futures.get(task.key) is future:
+                del self._futures[task.key]
+                yield self._outcome(task, future)
+
+    def kill(self, task: Task) -> None:
+        """Stop a task by restarting the worker process that runs it."""
+        future = self._futures.pop(task.key, None)
+        if future is None:
+            return
+        runs_at = [address for address, keys in self._client.processing().items() if future.key in keys]
+        future.cancel(force=True)
+        if runs_at:
+            self._client.restart_workers(runs_at, timeout=30, raise_for_error=False)
+
+    def cancel(self) -> None:
+        """Forget everything that is queued; what runs ends with its worker."""
+        futures, self._futures = list(self._futures.values()), {}
+        self._client.cancel(futures, force=True)
+
+    def _outcome(self, task: Task, future: Future) -> Outcome:
+        if future.status == "finished":
+            outcome: Outcome = future.result()
+            self._had[task.window.y0, task.window.x0] = self._address.get(outcome.worker, "")
+            return outcome
+        text = f"the worker died or was lost: {future.exception()}" if future.status == "error" else str(future.status)
+        return Outcome(task.key, 0.0, time.time(), 0, 0, "", task.attempt, error=(str(Kind.WORKER_LOST), text))
+
+
+if TYPE_CHECKING:
+    _: SiteExecutor = LocalSite()

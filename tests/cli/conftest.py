@@ -1,0 +1,241 @@
+"""A lake that is all values, and the commands run against it.
+
+The file also runs as a program (``python conftest.py ls --json``), for tests of what only a real process shows.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lakecv.cli import app, main, session
+from lakecv.cli.output import note
+from lakecv.cube import ArraySpec, Block, CubeSpec, Grid, Quantity, Role, SpectralAxis, Window
+from lakecv.errors import Kind, Unavailable
+from lakecv.job import Job, Link, StageKind
+from lakecv.plan import Outcome, Plan, Progress, Reason, Run, RunState, Stage
+from lakecv.records import DID, Dataset, Replica
+from lakecv.site import Link as SiteLink
+from lakecv.site import Resources, Site
+
+ROOT = Path(__file__).parents[2]
+DATA = ArraySpec("counts", Role.DATA, ("y", "x", "spectral"), (480, 620, 2048), "uint16", (64, 64, 2048), unit="count")
+LABELS = ArraySpec("labels", Role.LABELS, ("y", "x"), (480, 620), "uint8", (480, 620), nodata=255.0)
+DISTANCE = ArraySpec("distance", Role.DISTANCE, ("y", "x"), (480, 620), "float32", (480, 620), nodata=float("nan"))
+CUBE = CubeSpec(Grid(480, 620, (0.5, 0.5), "mm"), SpectralAxis(2048, Quantity.ENERGY, "keV", 0.0, 0.02), (DATA,))
+TAVOLA = Dataset(
+    DID("museo", "tavola"), CUBE, "ab" * 32, home="data/museo/tavola", replicas=(Replica("local", "file:///lake/tavola"),),
+    nobjects=80, nbytes=300_000_000, created="2026-01-02T03:04:05+00:00", title="Tavola [bold]3[/bold] \u00fc\x1b[31m\u202e", metadata=(("instrument", "MA-XRF"),), warnings=("pixel size\nnot found",),
+)
+LINKS = (Link("pca", "1", (("n", 8),)), Link("kmeans", "1", (("k", "auto"), ("tolerance", 1e-4))))
+JOB = Job(LINKS, 0, (("museo:tavola", "ab" * 32),), "user.anna")
+PLAN = Plan(
+    JOB, CUBE, replace(CUBE, arrays=(LABELS, DISTANCE)), tuple(Block(i, Window(0, 480, i, i + 1)) for i in range(24)),
+    (Stage(StageKind.SAMPLE, 0, 24, 1, 1_200_000_000, 4.0), Stage(StageKind.REDUCE, 1, 24, 20, 1_200_000_000, 90.0),
+     Stage(StageKind.PACK, 1, 2, 1, 0, 1.0)),
+    "local", "local", 2, 1, TAVOLA.replicas[0], "local", 1_200_000_000, 0, 900_000_000, 0, 110.0,
+    (Reason("site local", chosen=True, text="holds all bytes"), Reason("site cnaf", chosen=False, text="reads 1.2 GB far")),
+)  # fmt: skip
+RUN = Run(
+    "r-0001", JOB, DID("user.anna", "tavola.pca-kmeans.1"), RunState.DONE, "2026-01-02T03:04:05+00:00",
+    "2999-01-02T03:05:05+00:00", 60.0, 1_200_000_000, 0, 24, 24, versions=(("lakecv", "0.1.0"),), facts=(("score", "0.97"),),
+)
+BROKEN = Outcome("1-map/000007", 1.0, 0.0, 10, 0, "w1", 3, error=("worker-lost", "the worker\x1b[2J died"))
+FAILED = replace(RUN, state=RunState.FAILED, blocks_done=23, failed=(BROKEN,))
+RESULT = replace(TAVOLA, did=RUN.output, made_by="r-0001", parents=JOB.inputs, warnings=(), title="")
+SITE = Site("local", "local", Resources(1, 4_000_000_000), 2, ("local",), (SiteLink("cnaf", 25e6, 0.05),))
+
+
+@dataclass(frozen=True)
+class Registered:
+    dataset: Dataset
+    was_there: bool
+    seconds: float
+    nbytes_raw: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    did: DID
+    objects: int
+    nbytes: int
+    missing: tuple[str, ...] = ()
+    corrupt: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+
+    @property
+    def ok(self):
+        return not (self.missing or self.corrupt or self.extra)
+
+
+@dataclass(frozen=True)
+class OptionCard:
+    name: str
+    type: str
+    default: object
+    help: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    name: str
+    version: str
+    distribution: str
+    options: tuple[OptionCard, ...]
+
+
+@dataclass(frozen=True)
+class PluginReport:
+    group: str
+    name: str
+    distribution: str
+    version: str
+    loads: bool | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    key: str
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Demo:
+    folder: str
+    dataset: Dataset
+    run: Run
+    ari: float
+    report: str
+    seconds: float
+
+
+class FakeLake:
+    """Answers from ``answers``, raises what is an exception there, and writes down every call."""
+
+    def __init__(self, url=None, *, progress=None):
+        self.url, self._progress = url, progress
+        FakeLake.calls.append(("Lake", (url,), {}))
+
+    calls = []  # noqa: RUF012  (one lake per test: the fixture starts it anew)
+    answers = {}  # noqa: RUF012
+
+    @staticmethod
+    def fresh():
+        FakeLake.calls = []
+        FakeLake.answers = {
+            "register": Registered(TAVOLA, was_there=False, seconds=9.0, nbytes_raw=1_218_969_600, notes=("dims taken as y,x,spectral",)),
+            "ls": (RESULT, TAVOLA), "show": TAVOLA, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
+            "watch": (Progress("run", "1-map", 12, 24, 600_000_000, 10.0, "inertia 0.5"),),
+            "verify": Verification(TAVOLA.did, 80, 300_000_000), "report": "/tmp/r eport.html", "export": "labels.png",
+            "sites": (SITE,), "config": (Setting("lake", "/lake", "default"),), "job_script": "",
+            "models": (ModelCard("kmeans", "1", "lakecv", (OptionCard("k", "int | auto", "auto", "Clusters."),)),
+                       ModelCard("pca", "1", "lakecv", ())),
+            "plugins": (PluginReport("lakecv.models", "odd", "odd-one", "0.1", loads=False, problem="No module 'x'"),),
+            "demo": Demo("./lakecv-demo", TAVOLA, RUN, 0.9712, "./lakecv-demo/report.html", 12.0),
+        }  # fmt: skip
+
+    @staticmethod
+    def demo(folder="./lakecv-demo", *, progress=None):
+        return FakeLake._answer("demo", folder, progress=progress)
+
+    @staticmethod
+    def _answer(verb, *args, **kwargs):
+        progress = kwargs.pop("progress", None)
+        FakeLake.calls.append((verb, args, kwargs))
+        answer = FakeLake.answers[verb]
+        if callable(answer):
+            answer = answer()
+        if progress is not None:
+            progress(Progress(verb, "1-map", 12, 24, 600_000_000, 10.0))
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def __getattr__(self, verb):
+        if verb not in FakeLake.answers:
+            raise AttributeError(verb)
+        progress = self._progress if verb in {"register", "run", "resume"} else None
+        return lambda *args, **kwargs: FakeLake._answer(verb, *args, progress=progress, **kwargs)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a command printed and returned."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last(self):
+        return self.out.splitlines()[-1]
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def lake(monkeypatch):
+    FakeLake.fresh()
+    monkeypatch.setattr(session, "lake_type", lambda: FakeLake)
+    monkeypatch.delenv("LAKECV_LAKE", raising=False)
+    return FakeLake
+
+
+@pytest.fixture
+def lakecv(lake):  # noqa: ARG001  (the commands answer from it)
+    """Type a command: ``lakecv("show", "museo:tavola")``."""
+
+    def type_words(*words):
+        result = CliRunner().invoke(app, list(words), prog_name="lakecv")
+        return Typed(result.exit_code, result.stdout, result.stderr)
+
+    return type_words
+
+
+@pytest.fixture
+def process():
+    """Command line of a real process that answers from the fake lake; ``LAKECV_TEST`` names what goes wrong."""
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    return [sys.executable, __file__], environment
+
+
+def _hang():
+    """Wait for a signal as a run does, then stop cleanly, unless a second one comes."""
+    from itertools import count
+    from time import sleep
+
+    try:
+        note("waiting")
+        for _ in count():
+            sleep(0.02)
+    except KeyboardInterrupt:
+        if os.environ.get("LAKECV_TEST") == "hang-twice":
+            note("stopping")
+            for _ in count():
+                sleep(0.02)
+        raise Unavailable("interrupted: 12/24 blocks are committed", Kind.INTERRUPTED, "lakecv resume r-0001") from None
+
+
+def _wrong():
+    return {
+        "hang": {"run": _hang},
+        "hang-twice": {"run": _hang},
+        "many": {"ls": (TAVOLA,) * 2_000},
+        "bug": {"ls": ZeroDivisionError("division by zero")},
+    }.get(os.environ.get("LAKECV_TEST", ""), {})
+
+
+if __name__ == "__main__":
+    FakeLake.fresh()
+    FakeLake.answers.update(_wrong())
+    session.lake_type = lambda: FakeLake
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""Every command: its text, its JSON against its schema, its exit code, and what it asks of the lake."""
+
+import inspect
+import json
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from lakecv.ports import ReadHints
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
+COMMANDS = {
+    "register": "register scan.h5 museo:tavola",
+    "ls": "ls",
+    "show": "show museo:tavola",
+    "plan": "plan pca+kmeans museo:tavola",
+    "run": "run pca+kmeans museo:tavola",
+    "resume": "resume r-0001",
+    "runs": "runs",
+    "watch": "watch r-0001",
+    "verify": "verify museo:tavola",
+    "report": "report museo:tavola",
+    "export": "export museo:tavola --array labels --to labels.png",
+    "sites": "sites",
+    "models": "models",
+    "plugins": "plugins",
+    "config-show": "config show",
+    "demo": "demo",
+}
+NEXT = {
+    "register": "lakecv run pca+kmeans museo:tavola",
+    "ls": "lakecv show museo:tavola",
+    "show": "lakecv run pca+kmeans museo:tavola",
+    "plan": "lakecv run pca+kmeans museo:tavola",
+    "run": "lakecv report user.anna:tavola.pca-kmeans.1",
+    "resume": "lakecv report user.anna:tavola.pca-kmeans.1",
+    "runs": "lakecv resume r-0001",
+    "watch": "lakecv runs",
+    "verify": "lakecv show museo:tavola",
+    "report": "lakecv ls",
+    "export": "lakecv show museo:tavola",
+    "sites": "lakecv models",
+    "models": "lakecv models kmeans",
+    "plugins": "lakecv models",
+    "config-show": "lakecv sites",
+    "demo": "lakecv --lake ./lakecv-demo show user.anna:tavola.pca-kmeans.1",
+}
+
+
+def check(document, command):
+    schema = json.loads((SCHEMAS / f"{command}.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_one_document_that_keeps_to_its_schema(lakecv, command):
+    done = lakecv(*shlex.split(COMMANDS[command]), "--json")
+    assert done.code == 0
+    check(done.json, command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_last_line_is_the_next_command(lakecv, command):
+    done = lakecv(*shlex.split(COMMANDS[command]))
+    assert (done.code, done.last) == (0, f"next: {NEXT[command]}")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_text_carries_an_escape_sequence(lakecv, command):
+    done = lakecv(*shlex.split(COMMANDS[command]))
+    assert not set("\x1b\u202e") & set(done.out + done.err)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_leaves_stderr_without_progress(lakecv, command):
+    done = lakecv(*shlex.split(COMMANDS[command]), "--json")
+    assert "blocks" not in done.err
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_schema_is_closed_and_belongs_to_a_command(path):
+    if path.stem == "site-profile":
+        pytest.skip("describes a file, not a command")
+    schema = json.loads(path.read_text())
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["additionalProperties"] is False
+    assert path.stem in {*COMMANDS, "error"}
+
+
+def test_run_gives_output_and_run(lakecv):
+    document = lakecv("run", "pca+kmeans", "museo:tavola", "--json").json
+    assert (document["output"], document["run"]) == ("user.anna:tavola.pca-kmeans.1", "r-0001")
+
+
+def test_resume_without_a_name_asks_for_the_newest(lakecv, lake):
+    assert lakecv("resume", "--json").json["run"] == "r-0001"
+    assert lake.calls[-1] == ("resume", (None,), {})
+
+
+def test_ls_lists_dids_with_shapes_and_gives_datasets(lakecv, lake):
+    done = lakecv("ls", "--scope", "museo")
+    row = ["museo:tavola", "480 x 620 x 2048", "uint16", "energy [keV] 0 to 40.94", "300 MB", "Tavola [bold]3[/bold] \u00fc?"]
+    assert row in [[cell.strip() for cell in line.split("  ") if cell] for line in done.out.splitlines()]
+    assert lake.calls[-1] == ("ls", ("museo",), {})
+    assert [item["did"] for item in lakecv("ls", "--json").json["datasets"]] == ["user.anna:tavola.pca-kmeans.1", "museo:tavola"]
+
+
+def test_ls_of_an_empty_lake_says_how_to_begin(lakecv, lake):
+    lake.answers["ls"] = ()
+    assert lakecv("ls").out == "no datasets yet\nnext: lakecv register FILE SCOPE:NAME\n"
+
+
+def test_show_names_everything_a_scientist_asks(lakecv):
+    out = lakecv("show", "museo:tavola").out
+    for text in (
+        "museo:tavola", "Tavola [bold]3[/bold]", "480 x 620 pixels, pixel size 0.5 x 0.5 mm", "energy [keV] 0 to 40.94",
+        "counts  data  480 x 620 x 2048 uint16 [count], chunks 64 x 64 x 2048", "300 MB in 80 objects", "ab" * 32,
+        "local  file:///lake/tavola", "instrument = MA-XRF", "pixel size not found",
+    ):  # fmt: skip
+        assert text in out
+
+
+def test_show_of_a_result_names_its_parents_and_its_run(lakecv, lake):
+    lake.answers["show"] = lake.answers["ls"][0]
+    out = lakecv("show", "tavola.pca-kmeans.1").out
+    assert "parents     museo:tavola  abababababab" in out
+    assert "made by     r-0001" in out
+
+
+def test_register_hands_over_every_hint(lakecv, lake):
+    words = "--title T --in-place --format hdf5 --dims spectral,y,x --shape 480,620 --order F --path /a/b"
+    more = "--axis channel --pixel-size 0.5mm --detector sum --mask m"
+    assert lakecv("register", "f.h5", "a:b", *words.split(), *more.split()).code == 0
+    hints = ReadHints("spectral,y,x", (480, 620), "F", "/a/b", "channel", "0.5mm", "sum", "m")
+    assert lake.calls[-1] == ("register", ("f.h5", "a:b"), {"hints": hints, "title": "T", "in_place": True, "format": "hdf5"})
+
+
+@pytest.mark.parametrize(("words", "did"), [((), None), (("a:b",), "a:b"), (("--name", "a:b"), "a:b"), (("--name", ""), "")])
+def test_register_takes_the_name_in_two_places_and_an_empty_one_is_not_none(lakecv, lake, words, did):
+    lakecv("register", "f.h5", *words)
+    assert lake.calls[-1][1] == ("f.h5", did)
+
+
+def test_register_says_what_it_did_and_warns_on_stderr(lakecv):
+    done = lakecv("register", "f.h5")
+    assert "1.2 GB -> 300 MB in 80 objects, 4.1 times smaller" in done.out
+    assert done.err.endswith("note: dims taken as y,x,spectral\nwarning: pixel size not found\n")
+
+
+def test_plan_and_dry_run_print_the_same_but_run_nothing(lakecv, lake):
+    words = ("pca+kmeans", "museo:tavola", "--set", "k=6", "--seed", "3", "--site", "local")
+    assert lakecv("plan", *words).out == lakecv("run", *words, "--dry-run").out
+    assert "run" not in [verb for verb, _, _ in lake.calls]
+
+
+def test_a_plan_says_blocks_bytes_passes_workers_time_memory_writes_and_reasons(lakecv):
+    out = lakecv("plan", "pca+kmeans", "museo:tavola").out
+    for text in (
+        "24 blocks, at most 21 passes", "1.2 GB near, 0 B far", "2 workers x 1 thread", "1 min 50 s, peak memory 900 MB",
+        "labels  labels  480 x 620 uint8", "distance  distance  480 x 620 float32", "+ site local: holds all bytes",
+        "- site cnaf: reads 1.2 GB far", "reduce kmeans: 24 tasks, at most 20 passes",
+    ):  # fmt: skip
+        assert text in out
+
+
+def test_a_plan_prints_the_job_script_and_then_the_command_without_dry_run(lakecv, lake):
+    lake.answers["job_script"] = "#!/bin/sh\n#SBATCH -N 1\n"
+    done = lakecv("run", "kmeans", "a:b", "--dry-run", "--set", "k=6", "--scope", "me", "--again")
+    assert "\n#!/bin/sh\n#SBATCH -N 1\n" in done.out
+    assert done.last == "next: lakecv run kmeans a:b --scope me --set k=6 --again"
+
+
+def test_a_dry_run_as_json_is_a_plan(lakecv):
+    document = lakecv("run", "pca+kmeans", "museo:tavola", "--dry-run", "--json").json
+    check(document, "plan")
+    assert document["writes"][1]["nodata"] == "nan"
+
+
+def test_run_hands_over_what_was_typed(lakecv, lake):
+    lakecv("run", "kmeans", "a:b", "--set", "k=6", "--set", "scaling=sqrt", "--seed", "3", "--state", "a:c", "--again")
+    keywords = {"again": True, "site": None, "options": {"k": "6", "scaling": "sqrt"}, "seed": 3, "state": "a:c", "scope": None}
+    assert lake.calls[-1] == ("run", ("kmeans", "a:b"), keywords)
+
+
+def test_run_tells_what_came_of_it(lakecv):
+    out = lakecv("run", "pca+kmeans", "museo:tavola").out
+    for text in ("r-0001, pca+kmeans, done", "user.anna:tavola.pca-kmeans.1", "24/24", "1 min 00 s", "facts       score 0.97"):
+        assert text in out
+
+
+def test_a_run_that_was_done_before_says_so(lakecv, lake):
+    from dataclasses import replace
+
+    lake.answers["run"] = replace(lake.answers["run"], finished="2026-01-02T03:05:05+00:00")
+    assert "was done before; nothing moved (--again runs it again)" in lakecv("run", "kmeans", "a:b").out
+
+
+@pytest.mark.parametrize("verb", [("run", "kmeans", "a:b"), ("resume",)])
+def test_failed_blocks_exit_1_are_listed_and_say_how_to_resume(lakecv, lake, verb):
+    lake.answers[verb[0]] = lake.answers["runs"][1]
+    done = lakecv(*verb)
+    assert (done.code, done.last) == (1, "next: lakecv resume r-0001")
+    assert "error: 1 of 24 blocks failed" in done.err
+    assert "1-map/000007 after 3 attempts: the worker died [worker-lost]" in done.err
+    assert done.err.endswith("hint: lakecv resume r-0001\n")
+
+
+def test_failed_blocks_are_in_the_json_of_the_run(lakecv, lake):
+    lake.answers["run"] = lake.answers["runs"][1]
+    done = lakecv("run", "kmeans", "a:b", "--json")
+    check(done.json, "run")
+    assert (done.code, done.json["failed"][0]["kind"]) == (1, "worker-lost")
+
+
+def test_runs_lists_state_and_blocks(lakecv):
+    assert "r-0001  failed  23/24   pca+kmeans  user.anna:tavola.pca-kmeans.1" in lakecv("runs").out
+
+
+def test_watch_ends_with_the_last_sign_of_the_run(lakecv):
+    assert lakecv("watch").out.startswith("run 1-map: 12/24 blocks, 600 MB, 60.0 MB/s, 10 s left, inertia 0.5\n")
+
+
+def test_verify_of_damaged_data_exits_8_and_names_the_objects(lakecv, lake):
+    from dataclasses import replace
+
+    lake.answers["verify"] = replace(lake.answers["verify"], corrupt=("counts/c/0/0/0",), missing=("zarr.json",))
+    done = lakecv("verify", "museo:tavola")
+    assert done.code == 8
+    assert "counts/c/0/0/0" in done.out
+    assert "error: 2 of 80 objects of museo:tavola are not what was promised [checksum-mismatch]" in done.err
+
+
+def test_report_and_export_say_where(lakecv, lake):
+    assert "report      /tmp/r eport.html" in lakecv("report", "r-0001", "--to", "x.html").out
+    assert lake.calls[-1] == ("report", ("r-0001", "x.html"), {})
+    assert "exported    labels.png" in lakecv("export", "a:b", "--array", "labels", "--to", "labels.png").out
+    assert lake.calls[-1] == ("export", ("a:b",), {"array": "labels", "to": "labels.png"})
+
+
+def test_models_shows_the_options_of_one(lakecv):
+    done = lakecv("models", "kmeans")
+    assert "k      int | auto  auto     Clusters." in done.out
+    assert [card["name"] for card in lakecv("models", "pca", "--json").json["models"]] == ["pca"]
+
+
+def test_sites_plugins_and_settings_are_tables(lakecv):
+    assert "local  local      2 x 1              4.0 GB         local" in lakecv("sites").out
+    assert "lakecv.models  odd   odd-one  0.1      no     No module 'x'" in lakecv("plugins").out
+    assert "lake  /lake  default" in lakecv("config", "show").out
+
+
+def test_demo_tells_score_report_and_how_to_delete_it(lakecv, lake):
+    out = lakecv("demo").out
+    for text in ("ARI 0.97", "./lakecv-demo/report.html", "to delete it: rm -r ./lakecv-demo"):
+        assert text in out
+    assert lake.calls[-1][:2] == ("demo", ("./lakecv-demo",))
+
+
+def test_without_a_command_three_next_ones_are_printed(lakecv, lake):
+    done = lakecv()
+    assert done.code == 0
+    assert [line.split()[1] for line in done.out.splitlines() if line.startswith("  lakecv")] == ["demo", "register", "ls"]
+    assert lake.calls == []
+
+
+@pytest.mark.parametrize("words", [("--lake", "./a b", "ls"), ("ls", "--lake", "./a b"), ("ls", "--lake=./a b")])
+def test_the_lake_may_be_named_anywhere_and_stays_in_the_next_command(lakecv, lake, words):
+    done = lakecv(*words)
+    assert lake.calls[0] == ("Lake", ("./a b",), {})
+    assert done.last == "next: lakecv --lake './a b' show museo:tavola"
+
+
+def test_version_is_that_of_the_package(lakecv):
+    from lakecv import __version__
+
+    assert lakecv("--version").out == f"lakecv {__version__}\n"
+
+
+def test_every_verb_is_a_method_of_the_python_face():
+    from typer.main import get_command
+
+    from lakecv.api import Lake
+    from lakecv.cli import app
+
+    assert [verb for verb in get_command(app).commands if not callable(getattr(Lake, verb, None))] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_real_lake_takes_what_a_command_hands_over(lakecv, lake, command):
+    from lakecv.api import Lake
+
+    lakecv(*shlex.split(COMMANDS[command]))
+    for verb, words, keywords in lake.calls[1:]:
+        bound = () if verb == "demo" else (None,)
+        inspect.signature(getattr(Lake, verb)).bind(*bound, *words, **keywords)
+
+
+@pytest.mark.parametrize("verb", ["register", "verify", "models", "plugins", "demo"])
+def test_the_fake_answers_have_the_fields_of_the_real_ones(lake, verb):
+    from lakecv import api
+
+    fake = lake.answers[verb][0] if isinstance(lake.answers[verb], tuple) else lake.answers[verb]
+    real = getattr(api, type(fake).__name__)
+    assert [field.name for field in fields(fake)] == [field.name for field in fields(real)]

@@ -1,0 +1,35 @@
+"""What every test gets: no network beyond this machine, no settings from outside, hypothesis without a clock."""
+
+import os
+import socket
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("lakecv", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lakecv")
+
+_LOCAL = {"127.0.0.1", "localhost", "::1"}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Refuse to connect to anything but this machine."""
+    usual = socket.socket.connect
+
+    def connect(self, address):
+        if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in _LOCAL:
+            raise RuntimeError(f"a test tried to reach {address}")
+        return usual(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch, tmp_path_factory):
+    """Start each test with an empty home and no lakecv variables."""
+    for name in [name for name in os.environ if name.startswith("LAKECV_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(home))
