@@ -24,7 +24,7 @@ Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
 def to_json(value: object) -> Json:
-    """Turn a value (dataclass, enum, tuple, scalar) into plain JSON data; fields that are None are left out."""
+    """Turn a value (dataclass, enum, tuple, scalar) into plain JSON data; a None that is the field's default is left out."""
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -35,7 +35,7 @@ def to_json(value: object) -> Json:
         return [to_json(item) for item in value]
     if dataclasses.is_dataclass(value):
         pairs = ((name, getattr(value, name)) for name in _fields(value.__class__))
-        return {name: to_json(item) for name, item in pairs if item is not None}
+        return {name: to_json(item) for name, item in pairs if item is not None or not _is_absent(value.__class__, name)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -124,6 +124,12 @@ def _dataclass(kind: Any, data: Any) -> Any:
 @cache
 def _fields(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind) if field.init)
+
+
+@cache
+def _is_absent(kind: Any, name: str) -> bool:
+    """Say whether a field that is not there means None."""
+    return any(field.name == name and field.default is None for field in dataclasses.fields(kind))
 
 
 @cache

@@ -16,6 +16,7 @@ from lakecv.errors import InvalidInput, Kind, NotFound, nearest
 
 __all__ = [
     "CELL_PIXELS",
+    "ITEMSIZE",
     "ArraySpec",
     "Block",
     "Cell",
@@ -25,11 +26,12 @@ __all__ = [
     "Quantity",
     "Role",
     "SpectralAxis",
+    "UNITS",
     "Window",
 ]
 
 CELL_PIXELS = 4096
-_ITEMSIZE = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "int32": 4, "uint32": 4,
+ITEMSIZE = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "int32": 4, "uint32": 4,
              "float32": 4, "int64": 8, "uint64": 8, "float64": 8}
 
 
@@ -122,9 +124,7 @@ class CellGrid:
     def at(self, index: int) -> Cell:
         """Cell of a given index in the whole picture."""
         row, column = divmod(index, self._before(self.nx, 1))
-        y0, y1 = self._spans(0, self.ny, 0)[row]
-        x0, x1 = self._spans(0, self.nx, 1)[column]
-        return Cell(index, Window(y0, y1, x0, x1))
+        return Cell(index, Window(*self._span(row, 0), *self._span(column, 1)))
 
     def __len__(self) -> int:
         return self._before(self.ny, 0) * self._before(self.nx, 1)
@@ -137,6 +137,13 @@ class CellGrid:
             for base in range(start, stop, chunk)
             for first in range(base, min(base + chunk, stop), cell)
         ]
+
+    def _span(self, number: int, along: int) -> tuple[int, int]:
+        """First and last pixel of the cell of a given number along one axis."""
+        size, chunk, cell = (self.ny, self.nx)[along], self.chunk[along], self.cell[along]
+        whole, rest = divmod(number, math.ceil(min(chunk, size) / cell))
+        start = whole * chunk + rest * cell
+        return start, min(start + cell, (whole + 1) * chunk, size)
 
     def _before(self, position: int, along: int) -> int:
         """How many cells start before a chunk boundary (or the far edge) along one axis."""
@@ -306,7 +313,7 @@ class ArraySpec:
     @property
     def itemsize(self) -> int:
         """Bytes per sample."""
-        return _ITEMSIZE[self.dtype]
+        return ITEMSIZE[self.dtype]
 
     @property
     def nbytes(self) -> int:

@@ -30,6 +30,11 @@ def test_a_cube_comes_back_as_it_was():
     assert canonical.loads(CubeSpec, canonical.dumps(cube)) == cube
 
 
+def test_a_none_that_is_not_the_default_is_kept():
+    spec = ArraySpec("data", Role.DATA, ("y", "x"), (2, 3), "uint8", (2, 3), compressor=None)
+    assert canonical.loads(ArraySpec, canonical.dumps(spec)).compressor is None
+
+
 def test_not_a_number_has_a_form_that_json_knows():
     spec = ArraySpec("d", Role.DISTANCE, ("y", "x"), (2, 3), "float32", (2, 3), nodata=math.nan)
     text = canonical.dumps(spec)

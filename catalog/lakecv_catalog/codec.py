@@ -77,10 +77,17 @@ def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "description": (kind.__doc__ or "").split("\n", 1)[0],
-        "properties": {field.name: _schema(hints[field.name], definitions) for field in fields},
+        "properties": {field.name: _property(field, hints[field.name], definitions) for field in fields},
         "required": [field.name for field in fields if field.default is dataclasses.MISSING and not _optional(hints[field.name])],
         "additionalProperties": False,
     }
+
+
+def _property(field: dataclasses.Field[Any], kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Describe a field.  Where None is not what an absent field means, it is written as null."""
+    schema = _schema(kind, definitions)
+    spoken = _optional(kind) and field.default not in {None, dataclasses.MISSING}
+    return {"anyOf": [schema, {"type": "null"}]} if spoken else schema
 
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -113,3 +120,15 @@ def _optional(kind: Any) -> bool:
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
+
+
+def _main() -> None:
+    """Write the schema beside this module; the tests compare the two."""
+    from pathlib import Path
+
+    text = json.dumps(json_schema(), indent=2, ensure_ascii=False)
+    Path(__file__).with_name("schema").joinpath("dataset-v1.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main()

@@ -59,7 +59,7 @@ class Lake:
         self._settings = config.load(**given)
         self.url = self._settings.lake if "://" in self._settings.lake else str(Path(self._settings.lake).absolute())
         self._objects = registry.open_objects(self.url)
-        self._catalog = registry.catalog(self._objects)
+        self._catalog = registry.catalog(self._objects, self._settings.catalog)
         self._watch = progress or (lambda _: None)
         self._runs = Runs(self.url, self._objects, self._catalog, self._watch, self._report_page, self._settings.deadline)
 

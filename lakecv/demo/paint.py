@@ -26,6 +26,14 @@ Color = tuple[int, int, int]
 Array = NDArray[np.float64]
 _OUTLINE: Color = (58, 40, 30)
 _FLESH: Color = (236, 205, 178)
+_MANTLE: tuple[Point, ...] = (
+    (80, 17), (92, 20), (96, 34), (97, 48), (113, 56), (121, 74), (126, 118), (36, 118), (41, 74), (48, 56), (63, 48), (64, 34),
+    (68, 20),
+)  # fmt: skip
+_FOLDS: tuple[tuple[Point, ...], ...] = (
+    ((52, 62), (47, 84), (46, 112)), ((57, 72), (54, 96), (53, 112)), ((110, 64), (115, 86), (117, 112)),
+    ((106, 78), (109, 98), (110, 112)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +134,8 @@ def _hills(panel: _Panel) -> None:
     panel.figure(near, YELLOW, (206, 186, 96))
     panel.lay(near, GLAZE, (74, 122, 66), opacity=0.72, body=0.10)
     panel.lay(np.maximum(far, -near), GLAZE, (120, 150, 90), opacity=0.38, body=0.05)
-    road = canvas.polygon([(26, 116), (44, 116), (40, 101), (33, 92), (35, 83), (31, 83), (27, 92), (32, 103)], smooth=True)
+    bends = [(26, 116), (44, 116), (40, 101), (33, 92), (35, 83), (31, 83), (27, 92), (32, 103)]
+    road = canvas.polygon(bends, smooth=True)
     panel.lay(road, WHITE, (226, 212, 180))
 
 
@@ -167,36 +176,38 @@ def _face(panel: _Panel, center: Point, size: float) -> None:
     """Eyes, nose, mouth and cheeks of a face looking down."""
     canvas, (x, y) = panel.canvas, center
     for side in (-1, 1):
-        panel.shade(canvas.ellipse((x + 0.5 * side * size, y + 0.42 * size), (0.22 * size, 0.18 * size)), (222, 138, 112), 0.5, 0.6)
-        panel.shade(canvas.stroke([(x + (side * 0.38 - 0.2) * size, y), (x + (side * 0.38 + 0.2) * size, y)], 0.9), _OUTLINE, 0.25, 0.85)
-        panel.shade(canvas.stroke([(x + (side * 0.38 - 0.2) * size, y - 0.3 * size), (x + (side * 0.38 + 0.2) * size, y - 0.3 * size)], 0.5), _OUTLINE, 0.3, 0.5)
+        cheek = canvas.ellipse((x + 0.5 * side * size, y + 0.42 * size), (0.22 * size, 0.18 * size))
+        panel.shade(cheek, (222, 138, 112), 0.5, 0.6)
+        left, right, brow = x + (side * 0.38 - 0.2) * size, x + (side * 0.38 + 0.2) * size, y - 0.3 * size
+        panel.shade(canvas.stroke([(left, y), (right, y)], 0.9), _OUTLINE, 0.25, 0.85)
+        panel.shade(canvas.stroke([(left, brow), (right, brow)], 0.5), _OUTLINE, 0.3, 0.5)
     panel.shade(canvas.stroke([(x, y), (x + 0.05 * size, y + 0.4 * size)], 0.6), (170, 112, 84), 0.3, 0.6)
-    panel.shade(canvas.stroke([(x - 0.2 * size, y + 0.72 * size), (x + 0.2 * size, y + 0.72 * size)], 0.8), (176, 60, 50), 0.3, 0.9)
+    mouth = canvas.stroke([(x - 0.2 * size, y + 0.72 * size), (x + 0.2 * size, y + 0.72 * size)], 0.8)
+    panel.shade(mouth, (176, 60, 50), 0.3, 0.9)
 
 
 def _madonna(panel: _Panel) -> None:
+    """Paint the Virgin: halo, mantle, dress, veil and face, then folds, star and hem."""
     canvas = panel.canvas
     _halo(panel, (80, 36), 23, 36)
-    mantle = [(80, 17), (92, 20), (96, 34), (97, 48), (113, 56), (121, 74), (126, 118), (36, 118), (41, 74), (48, 56), (63, 48), (64, 34), (68, 20)]
-    cloth = np.maximum(canvas.polygon(mantle, smooth=True), canvas.y - 116)
+    cloth = np.maximum(canvas.polygon(_MANTLE, smooth=True), canvas.y - 116)
     panel.figure(cloth, AZURITE, (36, 66, 132))
     dress = canvas.polygon([(72, 54), (88, 54), (99, 76), (103, 118), (60, 118), (62, 76)], smooth=True)
     dress = np.maximum(dress, canvas.y - 116)
     panel.figure(dress, VERMILION, (190, 48, 40))
-    panel.lay(canvas.polygon([(75, 45), (85, 45), (87, 58), (80, 63), (73, 58)], smooth=True), WHITE, (216, 180, 152))
-    veil = canvas.ellipse((80, 36), (12.5, 16.5))
-    panel.figure(veil, WHITE, (240, 234, 218))
+    neck = canvas.polygon([(75, 45), (85, 45), (87, 58), (80, 63), (73, 58)], smooth=True)
+    panel.lay(neck, WHITE, (216, 180, 152))
+    panel.figure(canvas.ellipse((80, 36), (12.5, 16.5)), WHITE, (240, 234, 218))
     face = canvas.ellipse((80, 37), (9.4, 13.0), 0.06)
     panel.figure(face, WHITE, _FLESH)
-    hair = np.maximum(face, canvas.ellipse((80, 45), (10.5, 17.5)) * -1)
+    hair = np.maximum(face, -canvas.ellipse((80, 45), (10.5, 17.5)))
     panel.lay(hair, UMBER, (112, 72, 42))
     _face(panel, (80, 38), 8.0)
-    for fold in ([(52, 62), (47, 84), (46, 112)], [(57, 72), (54, 96), (53, 112)], [(110, 64), (115, 86), (117, 112)], [(106, 78), (109, 98), (110, 112)]):
+    for fold in _FOLDS:
         panel.shade(np.maximum(canvas.stroke(fold, 2.2), cloth), (14, 28, 74), 1.0, 0.75)
         panel.shade(np.maximum(canvas.stroke([(x + 3.4, y) for x, y in fold], 1.6), cloth), (92, 126, 190), 1.0, 0.6)
     panel.lay(_star(canvas, (107, 68), 4.6), YELLOW, (246, 212, 104))
-    hem = np.maximum(np.abs(dress) - 1.0, canvas.y - 116)
-    panel.lay(hem, YELLOW, (230, 186, 84))
+    panel.lay(np.maximum(np.abs(dress) - 1.0, canvas.y - 116), YELLOW, (230, 186, 84))
 
 
 def _star(canvas: Canvas, center: Point, size: float) -> Distance:
@@ -212,8 +223,9 @@ def _child(panel: _Panel) -> None:
     panel.figure(body, WHITE, (242, 236, 220))
     for band in ([(68, 83), (63, 97)], [(77, 85), (71, 104)], [(86, 89), (81, 108)], [(94, 95), (91, 110)]):
         panel.shade(np.maximum(canvas.stroke(band, 0.8), body), (150, 126, 100), 0.5, 0.6)
-    panel.figure(canvas.ellipse((63, 74), (7.4, 8.4)), WHITE, _FLESH)
-    panel.lay(np.maximum(canvas.ellipse((63, 74), (7.4, 8.4)), canvas.ellipse((63, 80), (8.5, 11.5)) * -1), UMBER, (136, 92, 52))
+    face = canvas.ellipse((63, 74), (7.4, 8.4))
+    panel.figure(face, WHITE, _FLESH)
+    panel.lay(np.maximum(face, -canvas.ellipse((63, 80), (8.5, 11.5))), UMBER, (136, 92, 52))
     _face(panel, (63, 75), 5.4)
     for hand in ((94, 86, 0.5), (73, 103, 0.3)):
         panel.figure(canvas.ellipse(hand[:2], (7.0, 3.4), hand[2]), WHITE, _FLESH)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from lakecv.cube import Window
 from lakecv.numerics.png import encode_png
-from lakecv.sheet import Array
 
 __all__ = ["Quicklook"]
 
+Array = NDArray[np.generic]
 _BINS = 16
 _LOW, _HIGH = 2.0, 98.0
 _SATURATION = 0.7

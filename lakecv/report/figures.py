@@ -143,11 +143,14 @@ def _legend(axes: Any, colors: dict[str, str]) -> None:
 
 def _log_scale(axes: Any, curves: Array) -> None:
     """Logarithmic, over the four decades below the top at most: what is lower is noise."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     top = float(np.nanmax(curves))
     lowest = curves[curves > 0].min(initial=top)
     axes.set_yscale("log")
     axes.set_ylim(max(lowest, top * 1e-4) * 0.8, top * 1.6)
-    axes.grid(visible=True, which="major")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=0)
 
 

@@ -161,7 +161,8 @@ def _traffic(data: ReportData) -> dict[str, Any]:
 def _provenance(data: ReportData) -> list[tuple[str, list[str], bool]]:
     """Tell what it takes to know, and to repeat, what was done: name, values, whether they are digests or commands."""
     run, plan, job = data.run, data.plan, data.run.job
-    links = [f"{link.model} {link.version}: {', '.join(f'{k}={v}' for k, v in link.options) or 'no options'}" for link in job.links]
+    options = [", ".join(f"{name}={value}" for name, value in link.options) or "no options" for link in job.links]
+    links = [f"{link.model} {link.version}: {words}" for link, words in zip(job.links, options, strict=True)]
     rows: list[tuple[str, list[str], bool]] = [
         ("output", [str(run.output)], True),
         ("input", [f"{did} {digest}" for did, digest in job.inputs], True),

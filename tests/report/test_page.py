@@ -181,3 +181,8 @@ def test_counts_with_a_wide_range_can_be_seen_on_a_logarithmic_scale(report):
     assert "to-log" in render(data).decode().partition("<body>")[2]
     flat = tuple((spec, np.ones_like(table)) for spec, table in data.tables)
     assert "to-log" not in render(replace(data, tables=flat)).decode().partition("<body>")[2]
+
+
+def test_no_chart_writes_the_source_of_a_formula(report):
+    for model in ("kmeans", "pca"):
+        assert "mathdefault" not in _charts_text(_Page(render(report(model))))

@@ -6,8 +6,8 @@ from lakecv.plan import Outcome
 from lakecv.report.timeline import arrange, stage_kind
 
 
-def _outcome(index, started, seconds, worker="w", error=None, stage="0-map-000"):
-    return Outcome(f"{stage}/{index:06d}", seconds, started, 0, 0, worker, error=error)
+def _outcome(index, started, seconds, worker="w", error=None):
+    return Outcome(f"0-map-000/{index:06d}", seconds, started, 0, 0, worker, error=error)
 
 
 def test_tasks_that_a_worker_had_at_once_lie_in_separate_lanes():
@@ -21,11 +21,11 @@ def test_the_picture_does_not_depend_on_the_order_of_arrival():
     assert arrange(tasks) == arrange(tasks[::-1])
 
 
-def test_a_hundred_thousand_short_tasks_become_few_bars_of_the_same_extent():
-    tasks = [_outcome(index, index * 0.01, 0.0099) for index in range(100_000)]
+def test_thousands_of_short_tasks_become_few_bars_of_the_same_extent():
+    tasks = [_outcome(index, index * 0.01, 0.0099) for index in range(20_000)]
     bars, _, _ = arrange(tasks)
     assert len(bars) < 2000
-    assert (bars[0].start, bars[-1].stop) == (0.0, pytest.approx(1000.0, abs=0.001))
+    assert (bars[0].start, bars[-1].stop) == (0.0, pytest.approx(200.0, abs=0.001))
 
 
 def test_a_failed_task_is_never_joined_with_one_that_went_well():

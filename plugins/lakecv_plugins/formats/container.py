@@ -38,6 +38,7 @@ class Member:
     nodata: float | None = None
     axis: SpectralAxis | None = None
     units: str | None = None
+    shards: tuple[int, ...] | None = None
 
     @property
     def leaf(self) -> str:
@@ -205,7 +206,7 @@ def entry(name: str, member: Member, array: Windowed, layout: Layout) -> Entry:
     return Entry(
         ArraySpec(
             name, member.role, layout.dims, array.shape, array.dtype.name, array.chunks,
-            compressor=None, unit=member.unit, nodata=member.nodata, title=title,
+            None if member.shards is None else layout.chunks(member.shards), None, unit=member.unit, nodata=member.nodata, title=title,
         ),
         array, member.path,
     )  # fmt: skip

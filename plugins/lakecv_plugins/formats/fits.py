@@ -102,7 +102,8 @@ def _is_variance(image: Hdu, main: Hdu) -> bool:
 
 def _skipped(images: list[Hdu], main: Hdu) -> tuple[str, ...]:
     """Say which other cubes were left out."""
-    left = [image.name for image in images if image is not main and len(image.stored.shape) > 2 and not _is_variance(image, main)]  # noqa: PLR2004
+    others = [image for image in images if image is not main and not _is_variance(image, main)]
+    left = [image.name for image in others if len(image.stored.shape) > 2]  # noqa: PLR2004
     return (f"only HDU '{main.name}' is read; left out: {', '.join(left)}",) if left else ()
 
 

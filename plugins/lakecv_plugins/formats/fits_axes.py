@@ -12,8 +12,7 @@ from typing import Any
 
 from lakecv.cube import Grid, Quantity, SpectralAxis
 from lakecv_plugins.formats.calibration import quantity_of_unit, spelled
-from lakecv_plugins.formats.fits_file import text
-from lakecv_plugins.formats.fits_file import value as card
+from lakecv_plugins.formats.fits_file import cards, number, text
 
 __all__ = ["dims_of", "grid_of", "spectral_axis"]
 
@@ -67,13 +66,13 @@ def spectral_axis(header: Any, dims: tuple[str, ...], size: int) -> tuple[Spectr
     factor, unit = _usable(unit or default or "")
     if quantity_of_unit(unit) is not quantity:
         return SpectralAxis(size), _left_out(header, axis)
-    reference, pixel = _number(header, f"CRVAL{axis}", 0.0) * factor, _number(header, f"CRPIX{axis}", 0.0)
+    reference, pixel = number(header, f"CRVAL{axis}", 0.0) * factor, number(header, f"CRPIX{axis}", 0.0)
     step *= factor
     frame = "; ".join(part for part in (text(header, "SPECSYS"), _MEANING.get(kind, "")) if part) or None
     if algorithm.strip("-") == "LOG" and reference:
         values = tuple(reference * math.exp(step * (place + 1 - pixel) / reference) for place in range(size))
         return SpectralAxis(size, quantity, unit, values=values, frame=frame), ()
-    if algorithm.strip("-") or kind == "FELO" or _number(header, "DC-FLAG", 0.0) == 1.0:
+    if algorithm.strip("-") or kind == "FELO" or number(header, "DC-FLAG", 0.0) == 1.0:
         return SpectralAxis(size), _left_out(header, axis)
     return SpectralAxis(size, quantity, unit, reference + (1.0 - pixel) * step, step, frame=frame), ()
 
@@ -85,10 +84,10 @@ def grid_of(header: Any, dims: tuple[str, ...], shape: tuple[int, ...]) -> Grid:
     if not (_is_sky(header, x) and _is_sky(header, y)):
         return Grid(ny, nx)
     lengths = [_length(header, axis, (y, x)) for axis in (y, x)]
-    cards = [str(item) for item in header.cards if _CELESTIAL.fullmatch(item.keyword)]
+    celestial = [line for keyword, line in cards(header) if _CELESTIAL.fullmatch(keyword)]
     known = all(length > 0.0 for length in lengths)
     return Grid(
-        ny, nx, (lengths[0], lengths[1]) if known else None, "arcsec" if known else None, wcs="\n".join(cards),
+        ny, nx, (lengths[0], lengths[1]) if known else None, "arcsec" if known else None, wcs="\n".join(celestial),
     )
 
 
@@ -96,16 +95,11 @@ def _is_sky(header: Any, axis: int) -> bool:
     return re.match(r"(RA|DEC|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)($|-)", text(header, f"CTYPE{axis}").upper()) is not None
 
 
-def _number(header: Any, key: str, default: float) -> float:
-    found = card(header, key, default)
-    return float(found) if isinstance(found, int | float) and math.isfinite(found) else default
-
-
 def _element(header: Any, row: int, column: int) -> float:
     """Element of the matrix from pixels to world: CD, else CDELT times PC (1 on the diagonal by default)."""
     if any(f"CD{row}_{other}" in header for other in range(1, 10)):
-        return _number(header, f"CD{row}_{column}", 0.0)
-    return _number(header, f"CDELT{row}", 1.0) * _number(header, f"PC{row}_{column}", float(row == column))
+        return number(header, f"CD{row}_{column}", 0.0)
+    return number(header, f"CDELT{row}", 1.0) * number(header, f"PC{row}_{column}", float(row == column))
 
 
 def _step(header: Any, axis: int) -> float | None:

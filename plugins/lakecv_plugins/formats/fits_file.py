@@ -6,9 +6,10 @@ found before a sample is read.  Samples are then mapped; astropy parses the card
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,7 @@ import numpy as np
 from lakecv.errors import Corrupt, Kind
 from lakecv_plugins.formats.stored import FlatFile, Sliceable, Stored
 
-__all__ = ["Hdu", "Packed", "Scaled", "hdus", "text", "value"]
+__all__ = ["Hdu", "Packed", "Scaled", "cards", "hdus", "number", "text"]
 
 _BLOCK, _CARD = 2880, 80
 _BLOCKS_AT_MOST = 2000  # 72,000 cards; more is not a header but a file without END
@@ -147,10 +148,10 @@ def hdus(path: Path) -> list[Hdu]:
 
 def text(header: Any, key: str) -> str:
     """Return a card's value as text, empty where there is none or it cannot be parsed."""
-    return str(value(header, key, "")).strip()
+    return str(_value(header, key, "")).strip()
 
 
-def value(header: Any, key: str, default: Any) -> Any:
+def _value(header: Any, key: str, default: Any) -> Any:
     """Return a card's value, the default where there is none or it cannot be parsed."""
     from astropy.io.fits.verify import VerifyError
 
@@ -160,6 +161,25 @@ def value(header: Any, key: str, default: Any) -> Any:
             return header.get(key, default)
         except (VerifyError, ValueError, KeyError):
             return default
+
+
+def number(header: Any, key: str, default: float) -> float:
+    """Return a card's value as a number, the default where it is none or not finite."""
+    found = _value(header, key, default)
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else default
+
+
+def cards(header: Any) -> list[tuple[str, str]]:
+    """List keyword and text of the cards; those that astropy cannot write again are left out."""
+    from astropy.io.fits.verify import VerifyError
+
+    found: list[tuple[str, str]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for card in header.cards:
+            with suppress(VerifyError, ValueError):
+                found.append((card.keyword, str(card)))
+    return found
 
 
 def _goes_on(file: IO[bytes], path: Path, offset: int) -> bool:
@@ -176,22 +196,35 @@ def _goes_on(file: IO[bytes], path: Path, offset: int) -> bool:
     )
 
 
-def _header(file: IO[bytes], path: Path) -> Any:
+def _parsed(content: str, path: Path) -> Any:
     from astropy.io import fits
+    from astropy.io.fits.verify import VerifyError
 
-    cards: list[bytes] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            header = fits.Header.fromstring(content)
+            for card in header.cards:
+                _ = card.keyword
+        except (VerifyError, ValueError, KeyError, TypeError) as err:
+            raise Corrupt(f"'{path.name}' has a FITS card that cannot be read: {err}", Kind.FILE_MALFORMED, _AGAIN) from err
+    return header
+
+
+def _header(file: IO[bytes], path: Path) -> Any:
+    lines: list[bytes] = []
     for _number in range(_BLOCKS_AT_MOST):
         block = file.read(_BLOCK)
         if not block.isascii() or b"\0" in block or len(block) < _BLOCK:
             break
-        cards.extend(block[place : place + _CARD] for place in range(0, _BLOCK, _CARD))
-        if any(card.rstrip() == b"END" for card in cards[-_BLOCK // _CARD :]):
-            return fits.Header.fromstring(b"".join(cards).decode("ascii"))
+        lines.extend(block[place : place + _CARD] for place in range(0, _BLOCK, _CARD))
+        if any(card.rstrip() == b"END" for card in lines[-_BLOCK // _CARD :]):
+            return _parsed(b"".join(lines).decode("ascii"), path)
     raise Corrupt(f"'{path.name}' has a FITS header without END", Kind.FILE_MALFORMED, _AGAIN)
 
 
 def _whole(header: Any, key: str, path: Path, default: int | None = None) -> int:
-    found = value(header, key, default)
+    found = _value(header, key, default)
     if isinstance(found, bool) or not isinstance(found, int) or (found < 0 and "BITPIX" not in key):
         raise Corrupt(f"'{path.name}' has {key} = {found!r} where a whole number belongs", Kind.FILE_MALFORMED, _AGAIN)
     return found
@@ -222,7 +255,7 @@ def _nbytes(header: Any, path: Path) -> int:
 
 
 def _image(header: Any, path: Path, index: int, start: int) -> Hdu | None:
-    is_packed = value(header, "ZIMAGE", default=False) is True
+    is_packed = _value(header, "ZIMAGE", default=False) is True
     if not is_packed and text(header, "XTENSION") not in {"", "IMAGE"}:
         return None
     prefix = "Z" if is_packed else ""
@@ -230,13 +263,13 @@ def _image(header: Any, path: Path, index: int, start: int) -> Hdu | None:
     if not shape:
         return None
     raw, name = _type(header, path, prefix), text(header, "EXTNAME") or ("PRIMARY" if index == 0 else str(index))
-    scale, zero = float(value(header, "BSCALE", 1.0)), float(value(header, "BZERO", 0.0))
-    said = value(header, "BLANK", None)
+    scale, zero = number(header, "BSCALE", 1.0), number(header, "BZERO", 0.0)
+    said = _value(header, "BLANK", None)
     blank = said if isinstance(said, int) and raw.kind in "iu" else None
     dtype = _scaled_type(raw, scale, zero)
     nodata = float(blank) if blank is not None and dtype == raw else None
     if is_packed:
-        tiles = tuple(value(header, f"ZTILE{axis}", 1 if axis > 1 else shape[-1]) for axis in range(len(shape), 0, -1))
+        tiles = tuple(max(1, _whole(header, f"ZTILE{axis}", path, 1 if axis > 1 else shape[-1])) for axis in range(len(shape), 0, -1))
         return Hdu(index, name, header, Packed(path, index, shape, dtype.newbyteorder("="), tiles), nodata)
     stored: Stored = FlatFile(path, shape, raw, start)
     if dtype != raw:

@@ -50,7 +50,9 @@ def _open(source: Source, hints: ReadHints) -> CubeFile:
         return Container(source.path.name, members, hints).cube()
     found, notes = datasets(source)
     members = tuple(
-        Member(data.path, Reversed(data.stored)) for data in found if not data.path.startswith("#") and "MATLAB_empty" not in data.attributes
+        Member(data.path, Reversed(data.stored))
+        for data in found
+        if not data.path.startswith("#") and "MATLAB_empty" not in data.attributes
     )
     return Container(source.path.name, members, hints, notes).cube()
 

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], Order, np.dtyp
         shape, fortran, dtype = readers[version](file)
     except KeyError as err:
         raise InvalidInput(f"'{name}' is of .npy version {version}", Kind.FORMAT_UNKNOWN, _AGAIN) from err
-    except (ValueError, TypeError, EOFError, SyntaxError, MemoryError, RecursionError, zlib.error, zipfile.BadZipFile) as err:
+    except (ValueError, TypeError, EOFError, SyntaxError, TokenError, MemoryError, RecursionError, zlib.error) as err:
         raise Corrupt(f"the .npy header of '{name}' cannot be read: {err}", Kind.FILE_MALFORMED, _AGAIN) from err
     if any(size < 0 for size in shape):
         raise Corrupt(f"the .npy header of '{name}' has a negative size: {shape}", Kind.FILE_MALFORMED, _AGAIN)

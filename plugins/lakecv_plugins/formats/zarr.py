@@ -90,6 +90,7 @@ def _member(node: ZarrNode) -> Member:
     is_coordinate = len(node.array.shape) == 1
     return Member(
         node.path, node.array, known, None if is_coordinate else unit, role, _nodata(attributes), units=unit,
+        shards=node.array.meta.shards,
     )
 
 
@@ -115,7 +116,8 @@ def _coordinate(found: tuple[ZarrNode, ...], node: ZarrNode, name: str | None) -
     """Find the 1-D numeric array named as a dim, in the same group."""
     folder = node.path.rpartition("/")[0]
     wanted = f"{folder}/{name}".strip("/")
-    return next((other for other in found if other.path == wanted and len(other.array.shape) == 1 and other.array.dtype.kind in "iuf"), None)
+    lines = (other for other in found if len(other.array.shape) == 1 and other.array.dtype.kind in "iuf")
+    return next((other for other in lines if other.path == wanted), None)
 
 
 def _axis(whole: Container, vector: ZarrNode) -> tuple[SpectralAxis, tuple[str, ...]]:

@@ -66,8 +66,9 @@ class ObstoreObjects:
 
     def get(self, key: str) -> bytes:
         """Read a whole object; NotFound (``object-unknown``) where there is none."""
+        path = self._path(key)
         with self._translated(key):
-            return bytes(self._found(key).get(self._path(key)).bytes())
+            return bytes(self._found(key).get(path).bytes())
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read half-open byte ranges; Corrupt (``short-read``) where the object ends before one does.
@@ -114,17 +115,19 @@ class ObstoreObjects:
 
     def head(self, key: str) -> ObjectInfo | None:
         """Size of an object, None where there is none."""
+        path = self._path(key)
         try:
             with self._translated(key):
-                return ObjectInfo(key, self._found(key).head(self._path(key))["size"])
+                return ObjectInfo(key, self._found(key).head(path)["size"])
         except NotFound:
             return None
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""
+        path = self._path(key, new=True)
         try:
             with self._translated(key):
-                self._found(key).delete(self._path(key, new=True))
+                self._found(key).delete(path)
         except NotFound:
             return
 

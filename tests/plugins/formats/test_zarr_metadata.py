@@ -123,6 +123,13 @@ def test_shards_and_chunks_are_told_apart(tmp_path):
     assert (found.chunks, found.shards) == ((2, 2), (4, 8))
 
 
+def test_the_spec_tells_shards_in_the_order_of_its_dims(tmp_path):
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=(6, 9, 8), chunks=(6, 3, 2), shards=(6, 9, 4), dtype="u1",
+                      dimension_names=("band", "y", "x"))  # fmt: skip
+    main = probe(tmp_path / "a.zarr").main
+    assert (main.shape, main.chunks, main.shards) == ((9, 8, 6), (3, 2, 6), (9, 4, 6))
+
+
 def probe(path, hints=None):
     return ZarrReader().probe(Source(str(path), path), hints or ReadHints())
 

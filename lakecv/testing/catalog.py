@@ -1,0 +1,146 @@
+"""The contract of a catalog, as tests that a plugin author inherits.
+
+A catalog that passes gives a name to the first who asks, forgives a lost reply, and never changes what it has said::
+
+    class TestMyCatalog(CatalogContract):
+        @pytest.fixture
+        def open_catalog(self, tmp_path): return lambda: MyCatalog(...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+
+import pytest
+
+from lakecv.cube import ArraySpec, CubeSpec, Grid, Quantity, Role, SpectralAxis
+from lakecv.errors import Conflict, InvalidInput, Kind, NotFound
+from lakecv.ports import CatalogBackend
+from lakecv.records import DID, Claim, Dataset, Replica
+
+__all__ = ["CatalogContract", "a_claim", "a_dataset"]
+
+_WRITERS = 8
+
+
+def a_claim(did: str = "museo:tavola", write_id: str = "w1") -> Claim:
+    """Make a claim of a run."""
+    return Claim(DID.parse(did), "0" * 64, write_id, "2026-01-01T00:00:00Z")
+
+
+def a_dataset(did: str = "museo:tavola", digest: str = "a" * 64) -> Dataset:
+    """Make a record that uses every sort of field: enums, nested values, tuples of pairs, absent values."""
+    grid = Grid(120, 160, (0.5, 0.5), "mm", affine=(0.5, 0.0, 1.5, 0.0, -0.5, 2.0))
+    axis = SpectralAxis(3, Quantity.ENERGY, "keV", values=(1.0, 1.5, 2.25), names=("Al", "Si", "S"))
+    counts = ArraySpec("counts", Role.DATA, ("y", "x", "spectral"), (120, 160, 3), "uint16", (64, 64, 3), limits=(0.0, 7.5))
+    mask = ArraySpec("mask", Role.MASK, ("y", "x"), (120, 160), "bool", (64, 64), nodata=1.0)
+    return Dataset(
+        DID.parse(did), CubeSpec(grid, axis, (counts, mask)), digest, "data/museo/tavola/w1",
+        (Replica("local", "data/museo/tavola/w1"), Replica("far", "s3://bucket/x")), 12, 34_567, "2026-01-01T00:00:00Z",
+        title="Tavola n° 3, «recto»", metadata=(("author", "Ada"),), arrays_at=(("counts", "a/b"),),
+        parents=(("museo:scan", "b" * 64),), made_by="w1",
+    )  # fmt: skip
+
+
+class CatalogContract:
+    """Inherit, and give the fixture ``open_catalog``: each call opens the same, at first empty, catalog."""
+
+    @pytest.fixture
+    def open_catalog(self) -> Callable[[], CatalogBackend]:
+        """Return a function that opens the catalog under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def catalog(self, open_catalog: Callable[[], CatalogBackend]) -> CatalogBackend:
+        """Open the catalog."""
+        return open_catalog()
+
+    def test_it_is_a_catalog(self, catalog: CatalogBackend) -> None:
+        """The protocol is kept."""
+        assert isinstance(catalog, CatalogBackend)
+
+    def test_a_free_name_is_claimed(self, catalog: CatalogBackend) -> None:
+        """The claim that holds is one's own."""
+        assert catalog.claim(a_claim()) == a_claim()
+
+    def test_a_lost_reply_is_no_conflict(self, open_catalog: Callable[[], CatalogBackend]) -> None:
+        """Whoever asks again with the same write id has it."""
+        open_catalog().claim(a_claim())
+        assert open_catalog().claim(a_claim()).write_id == "w1"
+
+    def test_the_second_comer_learns_who_holds_the_name(self, catalog: CatalogBackend) -> None:
+        """Whatever their job."""
+        catalog.claim(a_claim())
+        assert catalog.claim(a_claim(write_id="w2")) == a_claim()
+
+    def test_of_racing_claims_one_wins(self, open_catalog: Callable[[], CatalogBackend]) -> None:
+        """All are told the same winner."""
+        barrier = Barrier(_WRITERS)
+
+        def ask(number: int) -> str:
+            catalog = open_catalog()
+            barrier.wait(10)
+            return catalog.claim(a_claim(write_id=f"w{number}")).write_id
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            assert len(set(pool.map(ask, range(_WRITERS)))) == 1
+
+    def test_claims_are_listed_by_scope_and_start_of_name(self, catalog: CatalogBackend) -> None:
+        """Sorted, and whether or not the dataset came."""
+        for did in ("museo:tavola.kmeans.2", "museo:tavola.kmeans.1", "museo:tavola.pca.1", "museum:tavola.kmeans.1"):
+            catalog.claim(a_claim(did))
+        found = [str(claim.did) for claim in catalog.claims("museo", "tavola.kmeans.")]
+        assert found == ["museo:tavola.kmeans.1", "museo:tavola.kmeans.2"]
+        assert list(catalog.claims("nobody", "")) == []
+
+    def test_a_claim_is_not_yet_a_dataset(self, catalog: CatalogBackend) -> None:
+        """Nobody sees it by looking for data."""
+        catalog.claim(a_claim())
+        assert list(catalog.search()) == []
+        with pytest.raises(NotFound):
+            catalog.lookup(DID("museo", "tavola"))
+
+    def test_what_is_registered_is_found_field_by_field(self, open_catalog: Callable[[], CatalogBackend]) -> None:
+        """By any handle."""
+        assert open_catalog().register(a_dataset()) == a_dataset()
+        assert open_catalog().lookup(DID("museo", "tavola")) == a_dataset()
+
+    def test_the_same_content_again_is_a_no_op(self, catalog: CatalogBackend) -> None:
+        """The record that holds comes back, as it was."""
+        catalog.register(a_dataset())
+        assert catalog.register(replace(a_dataset(), created="2027-01-01T00:00:00Z")) == a_dataset()
+        assert [str(did) for did in catalog.search()] == ["museo:tavola"]
+
+    def test_other_content_under_one_name_is_a_conflict(self, catalog: CatalogBackend) -> None:
+        """The first record stays."""
+        catalog.register(a_dataset())
+        with pytest.raises(Conflict) as caught:
+            catalog.register(a_dataset(digest="f" * 64))
+        assert caught.value.kind is Kind.DID_MEANS_SOMETHING_ELSE
+        assert caught.value.hint
+        assert catalog.lookup(DID("museo", "tavola")) == a_dataset()
+
+    def test_an_unknown_name_tells_the_nearest(self, catalog: CatalogBackend) -> None:
+        """Among those that exist."""
+        catalog.register(a_dataset())
+        with pytest.raises(NotFound, match="museo:tavolo") as caught:
+            catalog.lookup(DID("museo", "tavolo"))
+        assert caught.value.kind is Kind.DATASET_UNKNOWN
+        assert "museo:tavola" in caught.value.hint
+
+    def test_a_search_is_sorted_and_keeps_to_its_scope(self, catalog: CatalogBackend) -> None:
+        """The scope ``a`` is not the scope ``ab``; a name may look like a document."""
+        dids = ["ab:x", "a:y", "a:x.json", "a:dataset.json", "a:claim.json", "a:x"]
+        for did in dids:
+            catalog.register(a_dataset(did))
+        assert list(catalog.search()) == sorted(map(DID.parse, dids))
+        assert list(catalog.search("ab")) == [DID("ab", "x")]
+        assert list(catalog.search("nobody")) == []
+
+    def test_a_scope_is_a_scope(self, catalog: CatalogBackend) -> None:
+        """No scope leads elsewhere."""
+        with pytest.raises(InvalidInput):
+            list(catalog.search("../a"))

@@ -1,0 +1,61 @@
+"""A fork server for the kill loop: forks a driver for each line it is given, so that a kill costs milliseconds.
+
+It imports everything once and starts no thread and opens no store, so that what it forks is clean.  Protocol, by lines:
+``LAKE LOG SEED`` in, the child's pid out; when the child has ended, its exit status out (-9 = killed).
+"""
+
+import os
+import sys
+
+os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+
+import lakecv_catalog.documents
+import lakecv_plugins.models.kmeans
+import lakecv_plugins.models.pca
+import lakecv_plugins.storage.file  # noqa: F401
+
+from lakecv import registry
+from lakecv.api import Lake
+from lakecv.execution import worker
+from lakecv.report import page
+from lakecv.testing.sites import InlineSite
+
+OPTIONS = {"k": 3, "components": 3, "pca.scaling": "sqrt", "restarts": 1}
+
+
+def logged(stage, log):
+    """Note each task when its computation begins, so that a second computation shows."""
+
+    def run(bench, task):
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w") as file:
+            file.write(f"{bench.setup.run} {task.key}\n")
+        return stage(bench, task)
+
+    return run
+
+
+def drive(lake, log, seed):
+    registry.site = lambda _: InlineSite(seed)
+    worker._STAGES = {kind: logged(stage, log) for kind, stage in worker._STAGES.items()}
+    run = Lake(lake, max_workers=2, scope="kill").run("pca+kmeans", "kill:cube", options=OPTIONS)
+    assert run.state == "done", run
+
+
+def serve():
+    page.render.__module__  # noqa: B018  (imported for the children)
+    for line in sys.stdin:
+        lake, log, seed = line.split()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                drive(lake, log, int(seed))
+                code = 0
+            finally:
+                os._exit(code)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
