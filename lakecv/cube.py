@@ -17,6 +17,7 @@ from lakecv.errors import InvalidInput, Kind, NotFound, nearest
 __all__ = [
     "CELL_PIXELS",
     "ITEMSIZE",
+    "UNITS",
     "ArraySpec",
     "Block",
     "Cell",
@@ -26,7 +27,6 @@ __all__ = [
     "Quantity",
     "Role",
     "SpectralAxis",
-    "UNITS",
     "Window",
 ]
 

@@ -13,6 +13,7 @@ from lakecv.api.values import Demo
 from lakecv.demo.paint import paint
 from lakecv.demo.scan import AXIS, scan
 from lakecv.errors import Conflict, Kind
+from lakecv.job import Scalar
 from lakecv.numerics.scores import adjusted_rand_index
 from lakecv.plan import Progress
 from lakecv.ports import ReadHints
@@ -46,7 +47,7 @@ def play(folder: Path, progress: Callable[[Progress], None] | None, make: Callab
     done = lake.register(
         cube, _DID, hints=ReadHints(dims="y,x,spectral", axis=axis, pixel_size="0.5mm"), title="A small painting, scanned",
     )
-    options = {"pca.scaling": "sqrt", "components": 8, "k": len(painting.names)}
+    options: dict[str, Scalar] = {"pca.scaling": "sqrt", "components": 8, "k": len(painting.names)}
     run = lake.run(_MODEL, _DID, options=options)
     labels = lake.open(str(run.output))["labels"].to_numpy()
     page = folder / "report.html"

@@ -22,7 +22,7 @@ from lakecv.lake_io.layout import lay_out
 from lakecv.lake_io.place import join_url
 from lakecv.plan import Plan, Progress, Run, RunState
 from lakecv.planning.make import Wish, make_plan
-from lakecv.ports import ReadHints
+from lakecv.ports import ObjectIO, ReadHints
 from lakecv.records import DID, Dataset
 from lakecv.site import Site
 
@@ -179,8 +179,9 @@ class Lake:
     def resume(self, run: str | None = None) -> Run:
         """Go on with a run (the newest unfinished one); what has a commit record is not computed again."""
         name = run or self._newest(unfinished=True)
-        setup_site = self._runs.record(name) and self._runs.area(name).setup().plan.site
-        return self._runs.execute(name, config.site(setup_site, self._settings))
+        self._runs.record(name)  # says which names there are where this is none
+        site = self._runs.area(name).setup().plan.site
+        return self._runs.execute(name, config.site(site, self._settings))
 
     def runs(self) -> tuple[Run, ...]:
         """List the runs, oldest first."""
@@ -268,7 +269,7 @@ class Lake:
         workloads = tuple(link.workload for link in chain)
         return make_plan(Wish(job, dataset, workloads, outputs), config.site(site or self._settings.site, self._settings))
 
-    def _home(self, dataset: Dataset) -> registry.ObjectIO:
+    def _home(self, dataset: Dataset) -> ObjectIO:
         return registry.open_objects(join_url(self.url, dataset.home))
 
     def _newest(self, *, unfinished: bool) -> str:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
-from lakecv import registry
 from lakecv.api.values import Registered
 from lakecv.errors import Denied, InvalidInput, Kind, NotFound, nearest
 from lakecv.lake_io.child import Request, convert_apart

@@ -27,10 +27,8 @@ _COMPONENTS = 6
 def report_page(lake: str, home: ObjectIO, setup: Setup, run: Run, finished: Finished) -> bytes:
     """Write the report of a run whose arrays are stored but not yet visible."""
     manifest = Manifest(finished.computed.stored)
-    images = []
-    for spec in finished.computed.arrays:
-        if spec.role in _SHOWN:
-            images.append((spec, _thinned(ShardedReader(home, spec, manifest, spec.name), spec)))
+    shown = [spec for spec in finished.computed.arrays if spec.role in _SHOWN]
+    images = [(spec, _thinned(ShardedReader(home, spec, manifest, spec.name), spec)) for spec in shown]
     data = ReportData(
         run=run, plan=setup.plan, dataset=setup.dataset, quicklook=_quicklook(lake, setup), images=tuple(images),
         tables=finished.tables, outcomes=finished.outcomes, command=setup.command,

@@ -24,8 +24,8 @@ from lakecv.execution.drive import BlocksFailed, Computed, drive
 from lakecv.execution.stagerun import Crew
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
 from lakecv.execution.tensors import unpack_state
-from lakecv.execution.worker import execute
 from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
 from lakecv.lake_io.objects import put_same
 from lakecv.lake_io.place import data_prefix, join_url, run_key, work_prefix

@@ -4,6 +4,7 @@ After every kill: what the catalog shows is whole and right, what it does not sh
 that had a commit record before is computed again.  Used by the tests with few kills and by the soak with many.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -76,10 +77,8 @@ class Server:
         pid = int(self._process.stdout.readline())
         if kill_after is not None:
             time.sleep(kill_after)
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         status = int(self._process.stdout.readline())
         return status, time.monotonic() - started
 

@@ -9,7 +9,6 @@ import sys
 
 os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
-import lakecv_catalog.documents
 import lakecv_plugins.models.kmeans
 import lakecv_plugins.models.pca
 import lakecv_plugins.storage.file  # noqa: F401

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lakecv.cube import _ITEMSIZE
+from lakecv.cube import ITEMSIZE
 from lakecv.errors import InvalidInput, Kind
 from lakecv.ports import ReadHints
 from lakecv.sheet import Array
@@ -94,7 +94,7 @@ def dim_names(names: Sequence[str | None]) -> tuple[str, ...] | None:
 
 def is_numeric(dtype: np.dtype[Any]) -> bool:
     """Return True for the integers and floats that lakecv computes with."""
-    return dtype.name in _ITEMSIZE and dtype.kind != "b"
+    return dtype.name in ITEMSIZE and dtype.kind != "b"
 
 
 def native_dtype(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
