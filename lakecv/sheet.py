@@ -58,7 +58,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a model has learnt: named arrays and plain attributes.  Stored in the lake; can be applied to other data."""
+    """What a model has learnt: named arrays and plain attributes.  Stored in the lake; can be applied to other data.
+
+    Attributes are shown in reports, but for those whose name begins with an underscore.
+    """
 
     arrays: Mapping[str, Array] = field(default_factory=dict)
     attributes: Mapping[str, Scalar] = field(default_factory=dict)

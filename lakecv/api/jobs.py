@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lakecv import registry
 from lakecv.api.values import OptionCard
@@ -85,6 +85,8 @@ def _complete(model: Model[Any], share: Mapping[str, Scalar]) -> tuple[tuple[str
 
 def _typed(name: str, text: Scalar, hint: Any) -> Scalar:
     """Read an option's value; a union takes the first of its types that fits."""
+    if get_origin(hint) is Literal:
+        return _chosen(name, text, get_args(hint))
     kinds = [kind for kind in (bool, int, float, str) if kind in (getattr(hint, "__args__", None) or (hint,))]
     for kind in kinds:
         value = _read(text, kind)
@@ -93,6 +95,13 @@ def _typed(name: str, text: Scalar, hint: Any) -> Scalar:
     raise InvalidInput(
         f"option {name}={text} is not {_type_name(hint)}", Kind.OPTION_INVALID, f"write --set {name}=<{_type_name(hint)}>",
     )
+
+
+def _chosen(name: str, text: Scalar, choices: tuple[Scalar, ...]) -> Scalar:
+    if text in choices:
+        return text
+    hint = nearest(str(text), map(str, choices), "choices")
+    raise InvalidInput(f"option {name}={text} is not one of its choices", Kind.OPTION_INVALID, hint)
 
 
 def _read(text: Scalar, kind: type) -> Scalar | None:
@@ -108,6 +117,8 @@ def _read(text: Scalar, kind: type) -> Scalar | None:
 
 
 def _type_name(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "|".join(map(str, get_args(hint)))
     return getattr(hint, "__name__", None) or str(hint).replace(" | ", " or ")
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from lakecv import config, registry
 from lakecv.api.jobs import make_job, option_cards
 from lakecv.api.looking import open_lazy, read_artifact, read_whole, verify, write_new
+from lakecv.api.notebook import default_watch
 from lakecv.api.registering import Wanted, check_path, default_name, register
-from lakecv.api.reporting import report_page
+from lakecv.api.reporting import report_data
 from lakecv.api.running import REPORT, Finished, Runs, load_states
 from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Verification
 from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound
@@ -28,6 +29,8 @@ from lakecv.site import Site
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from lakecv.report.data import ReportData
 
 __all__ = ["Lake"]
 
@@ -60,7 +63,7 @@ class Lake:
         self.url = self._settings.lake if "://" in self._settings.lake else str(Path(self._settings.lake).absolute())
         self._objects = registry.open_objects(self.url)
         self._catalog = registry.catalog(self._objects, self._settings.catalog)
-        self._watch = progress or (lambda _: None)
+        self._watch = progress or default_watch()
         self._runs = Runs(self.url, self._objects, self._catalog, self._watch, self._report_page, self._settings.deadline)
 
     def __repr__(self) -> str:
@@ -245,7 +248,7 @@ class Lake:
         """Paint a small picture, scan it, cluster it, and say how well the pigments were found."""
         from lakecv.api.demonstrating import play
 
-        return play(Path(folder), progress, Lake)
+        return play(Path(folder), progress)
 
     # --- wiring -------------------------------------------------------------------------------------------------------
     def _did(self, text: str) -> DID:
@@ -282,8 +285,13 @@ class Lake:
         return ids[-1]
 
     def _report_page(self, setup: Setup, run: Run, finished: Finished) -> bytes:
+        from lakecv.report.page import render
+
+        return render(self._report_data(setup, run, finished))
+
+    def _report_data(self, setup: Setup, run: Run, finished: Finished) -> ReportData:
         home = registry.open_objects(join_url(self.url, setup.home))
-        return report_page(self.url, home, setup, run, finished)
+        return report_data(self.url, home, setup, run, finished)
 
 
 _WATCH_SECONDS = 0.5

@@ -14,26 +14,25 @@ from lakecv.lake_io.read import ArrayReader, ShardedReader
 from lakecv.plan import Run
 from lakecv.ports import ObjectIO
 from lakecv.records import Manifest
-from lakecv.report.page import ReportData, render
+from lakecv.report.page import ReportData
 from lakecv.sheet import Array
 
-__all__ = ["report_page"]
+__all__ = ["report_data"]
 
 _EDGE = 2048  # a picture of a report is at most so many pixels wide; larger ones are thinned while they are read
 _SHOWN = {Role.LABELS, Role.SCORES, Role.DISTANCE, Role.EMBEDDING, Role.RGB, Role.AUXILIARY, Role.DATA}
 _COMPONENTS = 6
 
 
-def report_page(lake: str, home: ObjectIO, setup: Setup, run: Run, finished: Finished) -> bytes:
-    """Write the report of a run whose arrays are stored but not yet visible."""
+def report_data(lake: str, home: ObjectIO, setup: Setup, run: Run, finished: Finished) -> ReportData:
+    """Gather the report of a run whose arrays are stored but not yet visible."""
     manifest = Manifest(finished.computed.stored)
     shown = [spec for spec in finished.computed.arrays if spec.role in _SHOWN]
     images = [(spec, _thinned(ShardedReader(home, spec, manifest, spec.name), spec)) for spec in shown]
-    data = ReportData(
+    return ReportData(
         run=run, plan=setup.plan, dataset=setup.dataset, quicklook=_quicklook(lake, setup), images=tuple(images),
         tables=finished.tables, outcomes=finished.outcomes, command=setup.command,
     )
-    return render(data)
 
 
 def _quicklook(lake: str, setup: Setup) -> bytes | None:

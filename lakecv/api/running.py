@@ -254,7 +254,9 @@ def _versions() -> tuple[tuple[str, str], ...]:
 def _tables(
     chain: tuple[ChainLink, ...], states: tuple[State | None, ...], computed: Computed, cube: CubeSpec,
 ) -> Iterator[tuple[TableSpec, Array]]:
-    """Tables of every link, then mean spectrum and area of each label."""
+    """Mean spectrum and area of each label, then the tables of every link."""
+    if LABEL_COUNTS in computed.tallies:
+        yield from _label_tables(computed, cube.main)
     seen: set[str] = set()
     for link, state in zip(chain, states, strict=True):
         tallies = computed.tallies if link is chain[-1] else {}
@@ -264,8 +266,6 @@ def _tables(
                 name = spec.name if spec.name not in seen else f"{link.model.name}_{spec.name}"
                 seen.add(name)
                 yield replace(spec, name=name), made[spec.name]
-    if LABEL_COUNTS in computed.tallies:
-        yield from _label_tables(computed, cube.main)
 
 
 def _label_tables(computed: Computed, main: ArraySpec) -> Iterator[tuple[TableSpec, Array]]:
@@ -282,6 +282,9 @@ def _has_axis(arrays: tuple[ArraySpec, ...], tables: tuple[tuple[TableSpec, Arra
 
 
 def _facts(chain: tuple[ChainLink, ...], states: tuple[State | None, ...]) -> Iterator[tuple[str, str]]:
+    """What a state says of itself; names that begin with an underscore are the model's own business."""
     for link, state in zip(chain, states, strict=True):
         for name, value in sorted(state.attributes.items() if state else ()):
+            if name.startswith("_"):
+                continue
             yield f"{link.model.name}.{name}", f"{value:.6g}" if isinstance(value, float) else str(value)

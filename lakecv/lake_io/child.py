@@ -18,11 +18,11 @@ from pathlib import Path
 from lakecv import errors, registry
 from lakecv.canonical import from_json, loads, to_json
 from lakecv.cube import CubeSpec
-from lakecv.errors import Corrupt, InvalidInput, Kind, LakeCVError, Unavailable, nearest
+from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.lake_io.convert import Converted, Watch, convert, register_in_place
 from lakecv.ports import CubeReader, ReadHints, Source
 
-__all__ = ["Request", "convert_apart"]
+__all__ = ["Request", "convert_apart", "serve"]
 
 _MEMORY_NBYTES = 3 << 30
 _STALL_SECONDS = 300.0
@@ -105,12 +105,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = loads(Request, sys.stdin.readline())
     try:
-        _say({"result": to_json(_serve(request, lambda done, total: _say({"done": done, "total": total})))})
+        _say({"result": to_json(serve(request, lambda done, total: _say({"done": done, "total": total})))})
     except LakeCVError as err:
         _say({"error": type(err).__name__, "text": str(err), "kind": str(err.kind), "hint": err.hint})
-    except MemoryError:
-        text = f"{request.path} needs more than {_MEMORY_NBYTES >> 30} GiB to be read"
-        _say({"error": "Corrupt", "text": text, "kind": str(Kind.CODEC_FAILED), "hint": "the file may be damaged"})
 
 
 def _say(message: dict[str, object]) -> None:
@@ -118,7 +115,29 @@ def _say(message: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _serve(request: Request, watch: Watch) -> Converted:
+def serve(request: Request, watch: Watch) -> Converted:
+    """Do what a request asks for, in this process.
+
+    Raises
+    ------
+    LakeCVError
+        Also for what the system refuses while a file is read: it may not be read, it went away, it fits no memory.
+    """
+    try:
+        return _convert(request, watch)
+    except PermissionError as err:
+        raise Denied(
+            f"{err.filename or request.path} may not be read", Kind.FORBIDDEN, f"ask its owner, or: chmod -R u+r {request.path}",
+        ) from err
+    except FileNotFoundError as err:
+        raise NotFound(f"{request.path} went away while it was read", Kind.PATH_UNKNOWN, "run it again when it is back") from err
+    except MemoryError as err:
+        raise Corrupt(
+            f"{request.path} needs more than {_MEMORY_NBYTES >> 30} GiB to be read", Kind.CODEC_FAILED, "the file may be damaged",
+        ) from err
+
+
+def _convert(request: Request, watch: Watch) -> Converted:
     source = Source(Path(request.path).as_uri(), Path(request.path))
     before = _fingerprint(source.path)
     reader = _reader(source, request.reader)
@@ -148,6 +167,8 @@ def _reader(source: Source, name: str | None) -> CubeReader:
     if source.path.is_file():
         with source.path.open("rb") as file:
             head = file.read(_HEAD_NBYTES)
+        if not head:
+            raise Corrupt(f"'{source.path.name}' is empty (0 bytes)", Kind.FILE_MALFORMED, "copy or download it again")
     for each in registry.readers():
         reader = registry.reader(each)
         if reader.accepts(source, head):

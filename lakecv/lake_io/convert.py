@@ -15,7 +15,7 @@ import numpy as np
 
 from lakecv.canonical import dumps
 from lakecv.cube import ArraySpec, CubeSpec, Role, Window
-from lakecv.errors import Corrupt, InvalidInput, Kind, LakeCVError, NotFound
+from lakecv.errors import Corrupt, InvalidInput, Kind, LakeCVError
 from lakecv.lake_io.codec import COMPRESSOR, chunk_positions, encode_shard, padded
 from lakecv.lake_io.layout import Shard, lay_out, shards
 from lakecv.lake_io.objects import describe, put_checked
@@ -59,14 +59,8 @@ class _Feed:
         rows, columns = window.slices()
         try:
             values = np.asarray(self._source[name].isel(y=rows, x=columns).values)
-        except LakeCVError:
+        except (LakeCVError, FileNotFoundError, PermissionError, MemoryError):  # the caller knows the file's name
             raise
-        except FileNotFoundError as err:
-            raise NotFound(f"the source went away while it was read: {err}", Kind.PATH_UNKNOWN, "run it again") from err
-        except MemoryError as err:
-            raise Corrupt(
-                f"'{name}' needs more memory to decode than its shape says", Kind.CODEC_FAILED, "the file may be damaged",
-            ) from err
         except (OSError, ValueError, RuntimeError, EOFError, KeyError) as err:
             raise Corrupt(f"'{name}' cannot be decoded: {err}", Kind.CODEC_FAILED, "the file may be damaged") from err
         self._done += values.nbytes

@@ -89,7 +89,7 @@ class Survey:
             (self._partial, f"{self._partial} of {total} pixels have some non-finite samples; they get the no-data label"),
             (self._infinite, f"{self._infinite} samples are infinite; their pixels get the no-data label"),
             (self._negative and self._spec.unit in {None, "counts"} and self._counts(axis),
-             f"{self._negative} of {samples} samples are negative, which counts cannot be"),
+             f"{self._negative} of {samples} samples are negative: fine, unless they are counts"),
             (self._saturated, f"{self._saturated} samples have the largest value of {self._spec.dtype} (saturated?)"),
             (self._low == self._high, f"every usable sample is {self._low:g}: the cube is constant"),
         ]

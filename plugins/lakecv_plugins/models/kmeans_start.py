@@ -135,18 +135,18 @@ def _draw(weights: NDArray[np.float64], rng: np.random.Generator) -> int:
 
 
 def _lengths(points: Points) -> NDArray[np.float64]:
-    return np.einsum("ij,ij->i", points, points).astype(np.float64)
+    return np.asarray(np.einsum("ij,ij->i", points, points), np.float64)
 
 
 def _squared(points: Points, lengths: NDArray[np.float64], centroids: Centroids) -> NDArray[np.float64]:
     """Squared distances (n, k) float64, products in float32."""
     own = np.einsum("ij,ij->i", centroids, centroids)
     products = (points @ np.ascontiguousarray(centroids.T.astype(np.float32))).astype(np.float64)
-    return np.maximum(lengths[:, None] - 2.0 * products + own, 0.0)
+    return np.asarray(np.maximum(lengths[:, None] - 2.0 * products + own, 0.0))
 
 
 def _squared_to(points: Points, lengths: NDArray[np.float64], index: int) -> NDArray[np.float64]:
     """Squared distances (n,) float64 to one of the points, 0 where only rounding is left."""
     products = (points @ points[index]).astype(np.float64)
     squared = lengths - 2.0 * products + lengths[index]
-    return np.where(squared <= _NOISE * (lengths + lengths[index]), 0.0, squared)
+    return np.asarray(np.where(squared <= _NOISE * (lengths + lengths[index]), 0.0, squared))

@@ -1,0 +1,171 @@
+"""Files whose content is damaged, forged, or not a cube that anybody could compute with."""
+
+import struct
+
+import h5py
+import numpy as np
+import scipy.io
+from astropy.io import fits
+from tests.bad_inputs.situation import cube, saved
+
+PAGE = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
+
+
+def written(folder, ending, values=None, name="good"):
+    """A file of a format that is all right."""
+    values, path = cube() if values is None else values, folder / f"{name}.{ending}"
+    if ending == "npy":
+        np.save(path, values)
+    elif ending == "npz":
+        np.savez_compressed(path, cube=values)
+    elif ending == "mat":
+        scipy.io.savemat(path, {"cube": values}, do_compression=True)
+    elif ending == "h5":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("cube", data=values, chunks=(4, 5, 8), compression="gzip")
+    else:
+        fits.PrimaryHDU(values.astype("i2")).writeto(path)
+    return path
+
+
+def empty(place, ending):
+    """No byte at all."""
+    path = place.folder / f"empty.{ending}"
+    path.touch()
+    return path
+
+
+def error_page(place, ending):
+    """What a failed download leaves."""
+    path = place.folder / f"page.{ending}"
+    path.write_bytes(PAGE)
+    return path
+
+
+def cut(place, ending, percent):
+    """The first part of a good file."""
+    path = written(place.folder, ending)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * int(percent) // 100])
+    return path
+
+
+def altered_fits(place, what):
+    """A FITS header that does not fit its data."""
+    old, new = {
+        "bitpix": (b"BITPIX  =                   16", b"BITPIX  =                  -64"),
+        "naxis": (b"NAXIS   =                    3", b"NAXIS   =                    0"),
+        "end": (b"END     ", b"DNE     "),
+    }[what]
+    path = written(place.folder, "fits")
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    return path
+
+
+def linked_h5(place, how):
+    """An HDF5 file whose cube lies elsewhere, or nowhere."""
+    path = place.folder / "links.h5"
+    written(place.folder, "h5", name="elsewhere")
+    with h5py.File(path, "w") as file:
+        if how == "external":
+            file["cube"] = h5py.ExternalLink("elsewhere.h5", "/cube")
+        else:
+            file["cube"], file["again"] = h5py.SoftLink("/again"), h5py.SoftLink("/cube")
+    return path
+
+
+def missing_filter(place):
+    """An HDF5 dataset that says it is packed with a filter nobody has installed."""
+    with h5py.File(place.folder / "filter.h5", "w") as file:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((2, 2, 2))
+        plist.set_filter(32099, h5py.h5z.FLAG_OPTIONAL, ())
+        h5py.h5d.create(file.id, b"cube", h5py.h5t.NATIVE_INT16, h5py.h5s.create_simple((4, 4, 4)), plist)
+    return place.folder / "filter.h5"
+
+
+def two_cubes(place):
+    np.savez(place.folder / "two.npz", left=cube(), right=cube(seed=1))
+    return place.folder / "two.npz"
+
+
+def shaped(place, *shape):
+    """Ones of any shape."""
+    return saved(place.folder, np.ones([int(size) for size in shape], "f4"))
+
+
+def typed(place, dtype):
+    """A cube of a type that no model computes with."""
+    return saved(place.folder, np.full((4, 4, 4), None) if dtype == "object" else np.ones((4, 4, 4)).astype(dtype))
+
+
+def spoilt(place, what):
+    """A cube with some samples that should make a scientist look twice."""
+    values = cube(dtype="f4") + 1
+    flat = values.reshape(-1)
+    if what == "all-nan":
+        values[...] = np.nan
+    elif what == "nan":
+        flat[::20] = np.nan
+    elif what == "inf":
+        values[0, 0, 0], values[3, 4, 5] = np.inf, -np.inf
+    elif what == "negative":
+        values = cube(dtype="i4")
+        values[0, :3, 0] = -1
+    elif what == "saturated":
+        values = cube()
+        values[5, :4, 2] = 65535
+    else:
+        values = np.full((12, 10, 8), 7, "u2")
+    return saved(place.folder, values)
+
+
+def calibrated(place, values):
+    """A cube of 8 channels with its energies as a second array."""
+    numbers = np.array([float(value) for value in values.split(",")])
+    np.savez(place.folder / "calibrated.npz", cube=cube(), scale=numbers)
+    return place.folder / "calibrated.npz"
+
+
+def twice(place):
+    """The same content under the same name, once before."""
+    place.open().register(place.words["cube"], "museo:again")
+    return place.words["cube"]
+
+
+def other_content(place):
+    """A cube that differs from the one that has the name."""
+    return saved(place.folder, cube(seed=5))
+
+
+def raced(place):
+    """Somebody else registers the same file under the same name while this one is being converted."""
+    from lakecv.api import registering
+
+    usual = registering.convert_apart
+
+    def convert(request, watch):
+        place.patch.setattr(registering, "convert_apart", usual)
+        assert not place.open().register(place.words["cube"], "museo:raced").was_there
+        place.before = place.objects()
+        return usual(request, watch)
+
+    place.patch.setattr(registering, "convert_apart", convert)
+
+    def one_entry(typed):
+        assert place.objects() == place.before
+        assert [str(dataset.did) for dataset in place.open().ls()].count("museo:raced") == 1
+
+    place.after.append(one_entry)
+
+
+def bomb(place):
+    """A MATLAB variable of a few kilobytes that claims to unpack to terabytes."""
+    import zlib
+
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    flags, dims, name = struct.pack("<IIII", 6, 8, 6, 0), struct.pack("<IIiii4x", 5, 12, 9999, 9999, 9999), struct.pack("<HH4s", 1, 1, b"c")
+    body = flags + dims + name + struct.pack("<II", 9, 2**32 - 8) + bytes(1 << 20)
+    packed = zlib.compress(struct.pack("<II", 14, 2**32 - 1) + body)
+    (place.folder / "bomb.mat").write_bytes(header + struct.pack("<II", 15, len(packed)) + packed)
+    return place.folder / "bomb.mat"

@@ -1,0 +1,207 @@
+"""Runs that cannot work, results that cannot be used, and models that break their word."""
+
+from contextlib import contextmanager
+from itertools import count
+
+import numpy as np
+from tests.bad_inputs.settings import STRANGERS
+from tests.bad_inputs.situation import convert_here, cube, saved, work_here
+from tests.bad_inputs.stores import flip
+
+from lakecv import registry
+from lakecv.api import registering
+from lakecv.ports import ReadHints
+from lakecv.testing.sites import InlineSite
+
+
+def result(place, model="kmeans", options=None):
+    """A result of the registered cube."""
+    run = place.open().run(model, "museo:tavola", options=options or ({"k": 3} if model == "kmeans" else {"components": 3}))
+    assert run.state == "done"
+    return {"result": str(run.output), "run": run.id}
+
+
+def narrow(place):
+    """A state learnt on 8 channels, and a cube of 6."""
+    place.open().register(saved(place.folder, cube(channels=6)), "museo:narrow")
+    return result(place)
+
+
+def damaged_state(place):
+    """One bit of a stored state flipped."""
+    words = result(place)
+    flip(next(place.lake.rglob("state-0.safetensors")))
+    return words
+
+
+def cut_state(place):
+    """A stored state that was cut off."""
+    words = result(place)
+    path = next(place.lake.rglob("state-0.safetensors"))
+    path.write_bytes(path.read_bytes()[:40])
+    return words
+
+
+def lost_state(place):
+    words = result(place)
+    next(place.lake.rglob("state-0.safetensors")).unlink()
+    return words
+
+
+def flipped_result(place):
+    """One bit of a result's labels flipped."""
+    words = result(place)
+    flip(next(path for path in place.lake.rglob("labels/c/*/*") if path.is_file()))
+    return words
+
+
+def taken(place):
+    """The file that is to be written is there."""
+    (place.folder / "labels.png").write_bytes(b"somebody's picture")
+
+    def untouched(typed):
+        assert (place.folder / "labels.png").read_bytes() == b"somebody's picture"
+
+    place.after.append(untouched)
+    return result(place)
+
+
+def closed_folder(place):
+    """A folder in which nobody may write."""
+    words = result(place)
+    (place.folder / "closed").mkdir()
+    read_only(place, place.folder / "closed")
+    return words
+
+
+def closed_lake(place):
+    """A lake in which nobody may write."""
+    read_only(place, place.lake, *(path for path in place.lake.rglob("*") if path.is_dir()))
+
+
+def read_only(place, *folders):
+    """Take the right to write away, from root too."""
+    from tests.bad_inputs.paths import without_root
+
+    for folder in folders:
+        folder.chmod(0o555)
+    here = place.here
+
+    def as_anybody(*words):
+        try:
+            with without_root():
+                return here(*words)
+        finally:
+            for folder in folders:
+                folder.chmod(0o755)
+
+    place.type = as_anybody
+
+
+def in_place_store(place):
+    """A Zarr store that was registered where it lies."""
+    from tests.bad_inputs.paths import store
+
+    path = store(place)
+    place.open().register(path, "museo:stays", in_place=True)
+    return {"store": str(path)}
+
+
+def inside_data(place):
+    """A target inside a dataset of the lake."""
+    return result(place) | {"home": str(place.lake / place.open().show("museo:tavola").home)}
+
+
+def misbehaving(place, corner=None):
+    """A stranger's model; with ``corner``, one that fails in the first block only."""
+    place.patch.syspath_prepend(STRANGERS)
+    registry.forget()
+    place.changes_lake = True
+    if corner is None:
+        return
+    values = np.tile(cube(64, 64), (2, 2, 128))  # four blocks
+    place.open().register(saved(place.folder, values, "large.npy"), "museo:large", hints=ReadHints(dims="y,x,spectral"))
+    from lakecv_stranger.misbehaving import Raises
+    from lakecv_stranger.models import StrangeMean
+
+    def apply(self, sheets, state, options):
+        if sheets["cube"].window.y0 == 0:
+            raise ZeroDivisionError("a bug of a stranger")
+        return StrangeMean.apply(self, sheets, state, options)
+
+    place.patch.setattr(Raises, "apply", apply)
+
+    def the_rest_is_done(typed):
+        assert 0 < typed.json["blocks_done"] < typed.json["blocks"]
+        place.patch.setattr(Raises, "apply", StrangeMean.apply)
+        resumed = place.here("resume", "--json")
+        assert (resumed.code, resumed.json["state"]) == (0, "done")
+
+    place.after.append(the_rest_is_done)
+
+
+class Disturbed(InlineSite):
+    """Does something to the driver just before a task is worked on."""
+
+    def __init__(self, task, action):
+        super().__init__()
+        self._task, self._action = task, action
+
+    @contextmanager
+    def pool(self, site, plan, work):
+        numbers = count(1)
+
+        def disturbed(task):
+            if next(numbers) == self._task:
+                self._action()
+            return work(task)
+
+        with super().pool(site, plan, disturbed) as pool:
+            yield pool
+
+
+def interrupted(place):
+    """Ctrl-C in the middle of a run."""
+    place.changes_lake = True
+    place.patch.setattr(registry, "site", lambda _: Disturbed(3, interrupt))
+
+    def it_goes_on(typed):
+        work_here(place.patch)
+        resumed = place.here("resume", "--json")
+        assert (resumed.code, resumed.json["state"]) == (0, "done")
+
+    place.after.append(it_goes_on)
+
+
+def interrupted_registration(place):
+    """Ctrl-C while a file is converted."""
+
+    def convert(request, watch):
+        convert_here(request, watch)
+        interrupt()
+
+    place.patch.setattr(registering, "convert_apart", convert)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def second_driver(place):
+    """A run is resumed by somebody else in the middle of being resumed here."""
+    interrupted(place)
+    place.after.clear()
+    assert place.here("run", "kmeans", "museo:tavola", "--set", "k=3").code == 75
+
+    def elsewhere():
+        work_here(place.patch)
+        assert place.open().resume().state == "done"
+
+    place.patch.setattr(registry, "site", lambda _: Disturbed(2, elsewhere))
+    place.after.append(lambda typed: one_result(place, typed))
+
+
+def one_result(place, typed):
+    """Both drivers came to the same one result."""
+    assert [str(dataset.did) for dataset in place.open().ls()] == ["museo:tavola", "museo:tavola.kmeans.1"]
+    assert (typed.json["state"], typed.json["output"]) == ("done", "museo:tavola.kmeans.1")

@@ -1,0 +1,64 @@
+"""Configuration files and site profiles that cannot be obeyed."""
+
+import sys
+from pathlib import Path
+
+from lakecv import registry
+
+STRANGERS = str(Path(__file__).parents[1] / "strangers")
+
+
+def config(place, text):
+    """A settings file."""
+    path = place.folder / "config.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    place.patch.setenv("LAKECV_CONFIG", str(path))
+    place.patch.delenv("LAKECV_SCOPE")
+    return {"config": str(path)}
+
+
+def huge(place):
+    return config(place, b"# " + b"x" * (2 << 20))
+
+
+def binary(place, what="elf"):
+    return config(place, b"\x7fELF\x02\x01\x00\xff\xfe" if what == "elf" else b"scope = 'a'\n\0\0")
+
+
+def windows(place):
+    """A byte order mark and Windows line ends: nothing to complain about."""
+
+    def obeyed(typed):
+        assert {"key": "scope", "value": "museo-win", "origin": str(place.folder / "config.toml")} in typed.json["settings"]
+
+    place.after.append(obeyed)
+    return config(place, b"\xef\xbb\xbfscope = 'museo-win'\r\ndeadline = 60\r\n")
+
+
+def variable(place, name, value):
+    place.patch.setenv(name, value)
+
+
+def profiles(place, **texts):
+    """Site profiles in a folder of their own."""
+    folder = place.folder / "sites"
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / f"{name}.toml").write_text(text)
+    place.patch.setenv("LAKECV_SITES", str(folder))
+
+
+def same_name_twice(place):
+    text = 'name = "cluster"\nscheduler = "local"\n'
+    profiles(place, one=text, two=text)
+
+
+def circle(place):
+    profiles(place, one='extends = "two"\nscheduler = "local"\n', two='extends = "one"\n')
+
+
+def failing_plugins(place):
+    """A stranger's distribution whose modules fail while they are imported."""
+    place.patch.syspath_prepend(STRANGERS)
+    registry.forget()
+    assert STRANGERS in sys.path

@@ -1,0 +1,64 @@
+"""Plans: near replicas, honest refusals, no socket, fast."""
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from lakecv.cube import ArraySpec, CubeSpec, Grid, Role, SpectralAxis
+from lakecv.errors import Infeasible
+from lakecv.job import Job, Link, StageKind, Workload
+from lakecv.planning.make import Wish, make_plan
+from lakecv.records import DID, Dataset, Replica
+from lakecv.site import Link as SiteLink
+from lakecv.site import Resources, Site
+
+SITE = Site("here", "local", Resources(1, 4 << 30), 2, ("near",))
+
+
+def wish(ny=512, nx=512, depth=64, chunk=64, replicas=("near",), passes=10):
+    spec = ArraySpec("data", Role.DATA, ("y", "x", "spectral"), (ny, nx, depth), "uint16", (chunk, chunk, depth))
+    cube = CubeSpec(Grid(ny, nx), SpectralAxis(depth), (spec,))
+    held = tuple(Replica(rse, f"data/{rse}") for rse in replicas)
+    dataset = Dataset(DID("a", "b"), cube, "0", "data/a", held, 1, spec.nbytes, "")
+    labels = ArraySpec("labels", Role.LABELS, ("y", "x"), (ny, nx), "uint8", (ny, nx))
+    work = Workload((labels,), stages=(StageKind.SAMPLE, StageKind.REDUCE, StageKind.MAP), passes=passes, seconds_per_pixel=1e-6)
+    return Wish(Job((Link("m", "1", ()),), 0, (("a:b", "0"),), "a"), dataset, (work,), (labels,))
+
+
+def test_the_near_replica_is_read_and_the_far_one_has_its_reason():
+    plan = make_plan(wish(replicas=("far", "near")), SITE)
+    assert plan.replica.rse == "near"
+    assert plan.nbytes_far == 0 < plan.nbytes_near
+    assert [(reason.subject, reason.chosen) for reason in plan.reasons[:2]] == [("near", True), ("far", False)]
+
+
+def test_a_measured_link_can_make_the_far_replica_the_better_one():
+    slow = replace(SITE, links=(SiteLink("near", 1e6, 0.0), SiteLink("far", 1e9, 0.1)))
+    plan = make_plan(wish(replicas=("far", "near")), slow)
+    assert plan.replica.rse == "far"
+    assert plan.nbytes_near == 0 < plan.nbytes_far
+
+
+def test_a_chunk_that_does_not_fit_is_refused_with_its_size():
+    with pytest.raises(Infeasible, match="one chunk of 4096x4096x64") as caught:
+        make_plan(wish(4096, 4096, chunk=4096), SITE)
+    assert caught.value.kind == "block-exceeds-memory"
+
+
+def test_a_dataset_without_a_replica_cannot_be_planned():
+    with pytest.raises(Infeasible) as caught:
+        make_plan(wish(replicas=()), SITE)
+    assert caught.value.kind == "no-replica-reachable"
+
+
+def test_planning_a_hundred_thousand_blocks_opens_no_socket(monkeypatch):
+    monkeypatch.setattr(socket, "socket", None)
+    plan = make_plan(wish(320 * 64, 320 * 64, depth=1024), replace(SITE, max_workers=50_000))
+    assert len(plan.blocks) >= 100_000
+
+
+def test_the_digest_is_the_job_and_not_the_plan():
+    one, two = make_plan(wish(), SITE), make_plan(wish(), replace(SITE, max_workers=9))
+    assert one.blocks != two.blocks
+    assert one.job.digest == two.job.digest
