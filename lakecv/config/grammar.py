@@ -172,3 +172,16 @@ def _walk(kind: type[_Table], place: tuple[int | str, ...]) -> tuple[type[_Table
 def _inner(annotation: Any) -> Any:
     """Find the table inside an annotation, None where it holds plain values."""
     return next((arg for arg in (annotation, *get_args(annotation)) if isinstance(arg, type) and issubclass(arg, _Table)), None)
+
+
+def _main() -> None:
+    """Write the JSON Schema of a site profile to the path that is given; a test compares the two."""
+    import json
+    import sys
+    from pathlib import Path
+
+    Path(sys.argv[1]).write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main()

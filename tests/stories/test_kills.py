@@ -13,7 +13,7 @@ from kill_loop import half_visible, kill_loop, make_cube, result_digest
 from lakecv.api import Lake
 from lakecv.ports import ReadHints
 
-LAKECV = [sys.executable, "-m", "lakecv.cli"]
+LAKECV = [sys.executable, "-c", "from lakecv.cli import main; raise SystemExit(main())"]
 
 
 @pytest.mark.timeout(300)

@@ -205,23 +205,17 @@ def _check_ranges(name: str, nbytes: int, ranges: Sequence[tuple[int, int]]) -> 
             )
 
 
-_process = os.getpid()
-_inherited = False
-
-
-def _after_fork() -> None:
-    global _inherited  # noqa: PLW0603  (the one fact that a forked child must know)
-    _inherited = True
-
-
-os.register_at_fork(after_in_child=_after_fork)
+_opened_by: int | None = None
 
 
 def _check_fork() -> None:
     """Refuse to hang: obstore's threads do not survive a fork, and its calls in the child would never return."""
-    if _inherited:
+    global _opened_by  # noqa: PLW0603  (the one fact that a forked child must know)
+    if _opened_by is None:
+        _opened_by = os.getpid()
+    elif _opened_by != os.getpid():
         raise InternalError(
-            f"process {os.getpid()} was forked from one that had opened storage (process {_process})", Kind.BUG,
+            f"process {os.getpid()} was forked from one that had opened storage (process {_opened_by})", Kind.BUG,
             "start workers with spawn or forkserver",
         )
 
