@@ -35,10 +35,10 @@ def digest_of(folder, source, model, **settings):
 def test_stored_bytes_do_not_depend_on_workers_blocks_or_order(model, source, tmp_path, monkeypatch):
     found = {digest_of(tmp_path / f"dask-{n}", source, model, max_workers=n)[0] for n in (1, 2, 4)}
     shapes = set()
-    for seconds, seed in ((1.5, 1), (0.0001, 2), (0.0001, None)):
-        monkeypatch.setattr(blocks, "_SECONDS", seconds)
+    for per_slot, seed in ((4, 1), (0.1, 2), (0.1, None)):
+        monkeypatch.setattr(blocks, "_BLOCKS_PER_SLOT", per_slot)
         monkeypatch.setattr(registry, "site", lambda _, seed=seed: InlineSite(seed))
-        digest, cut = digest_of(tmp_path / f"inline-{seconds}-{seed}", source, model, max_workers=1)
+        digest, cut = digest_of(tmp_path / f"inline-{per_slot}-{seed}", source, model, max_workers=1)
         found.add(digest)
         shapes.add(cut)
     assert len(shapes) == 2
