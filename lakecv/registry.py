@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lakecv.ports import CatalogBackend, CubeReader, Model, ObjectIO, SiteExecutor, StoragePlugin
 
 __all__ = [
-    "PluginCard", "catalog", "explain_import", "forget", "model", "names", "open_objects", "open_store", "plugins",
+    "PluginCard", "catalog", "explain_import", "forget", "model", "names", "open_objects", "open_store", "plugins", "problem",
     "reader", "readers", "site", "storage",
 ]  # fmt: skip
 
@@ -49,6 +49,19 @@ def plugins() -> tuple[PluginCard, ...]:
     """Every plugin that is installed, by group and name; imports none of them."""
     cards = (PluginCard(point.group, point.name, *_origin(point), point.value) for point in _points())
     return tuple(sorted(cards, key=lambda card: (card.group, card.name, card.distribution)))
+
+
+def problem(card: PluginCard) -> str:
+    """Load a plugin and say what is wrong with it; empty where nothing is."""
+    ports = {"lakecv.storage": storage, "lakecv.formats": reader, "lakecv.models": model, "lakecv.sites": site}
+    try:
+        if card.group in ports:
+            ports[card.group](card.name)
+        else:
+            _loaded(_point("catalog", card.name))
+    except LakeCVError as err:
+        return str(err)
+    return ""
 
 
 def names(what: str) -> tuple[str, ...]:

@@ -55,8 +55,7 @@ class DocumentCatalog:
                 return stored
             raise Conflict(
                 f"{dataset.did} is registered with other content (sha256 {stored.digest[:12]}, not {dataset.digest[:12]})",
-                Kind.DID_MEANS_SOMETHING_ELSE, "register it under another name, such as --name "
-                f"{dataset.did.name}.2",
+                Kind.DID_MEANS_SOMETHING_ELSE, f"register it under another name, such as --name {dataset.did}.2",
             ) from err
         return dataset
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from lakecv import config, registry
 from lakecv.api.jobs import make_job, option_cards
-from lakecv.api.looking import open_lazy, read_artifact, read_whole, verify, write_new
+from lakecv.api.learnt import job_with_state, load_states
+from lakecv.api.looking import check_target, open_lazy, read_artifact, read_whole, verify, write_new
 from lakecv.api.notebook import default_watch
 from lakecv.api.registering import Wanted, check_path, default_name, register
 from lakecv.api.reporting import report_data
-from lakecv.api.running import REPORT, Finished, Runs, load_states
+from lakecv.api.running import REPORT, Finished, Runs
 from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Verification
 from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.execution.chain import build_chain, stored_outputs
@@ -131,6 +132,7 @@ class Lake:
 
         dataset = self.show(did)
         spec = dataset.cube.array(array)
+        check_target(Path(to), self.url, dataset)
         export(read_whole(self.url, dataset, spec), spec, dataset.cube.axis, Path(to))
         return str(to)
 
@@ -174,7 +176,7 @@ class Lake:
         dataset = self.show(did)
         job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
         plan = self._plan(job, dataset, site)
-        given = load_states(self._home(self.show(state)), len(job.links)) if state else ()
+        given = load_states(self.url, self.show(state), len(job.links)) if state else ()
         command = _command(job, plan, dataset)
         run = self._runs.begin(job, dataset, plan, again=again, command=command, states=given)
         return self._runs.execute(run, config.site(plan.site, self._settings))
@@ -208,6 +210,7 @@ class Lake:
         did = self._did(name) if ":" in name else self._runs.record(name).output
         dataset = self._catalog.lookup(did)
         path = Path(to) if to is not None else Path(f"{did.scope}.{did.name}.html")
+        check_target(path, self.url, dataset)
         page = read_artifact(self.url, dataset, REPORT)
         if to is None and path.exists() and path.read_bytes() == page:
             return str(path)
@@ -232,8 +235,11 @@ class Lake:
         return tuple(cards)
 
     def plugins(self) -> tuple[PluginReport, ...]:
-        """List what is plugged in; nothing is imported."""
-        return tuple(PluginReport(card.group, card.name, card.distribution, card.version) for card in registry.plugins())
+        """List what is plugged in, each tried by itself: one that fails hides no other."""
+        tried = ((card, registry.problem(card)) for card in registry.plugins())
+        return tuple(
+            PluginReport(card.group, card.name, card.distribution, card.version, not problem, problem) for card, problem in tried
+        )
 
     def config(self) -> tuple[config.Setting, ...]:
         """List the settings and where each comes from."""
@@ -257,23 +263,23 @@ class Lake:
         except InvalidInput as err:
             if ":" in text or not text:
                 raise
-            raise InvalidInput(f"{text!r} has no scope", Kind.DID_MALFORMED, f"write {self._settings.scope}:{text}") from err
+            own = DID(self._settings.scope, text)  # says what is wrong with the name itself
+            raise InvalidInput(f"{text!r} has no scope", Kind.DID_MALFORMED, f"write {own}") from err
 
     def _job(
         self, model: str, dataset: Dataset, options: Mapping[str, Scalar], *, seed: int, state: str | None, scope: str | None,
     ) -> Job:
-        learnt = self.show(state) if state else None
-        given = (str(learnt.did), learnt.digest) if learnt else None
-        return make_job(model, dataset, options=options, seed=seed, scope=scope or self._settings.scope, state=given)
+        scope = scope or self._settings.scope
+        if state is None:
+            return make_job(model, dataset, options=options, seed=seed, scope=scope)
+        learnt = self.show(state)
+        return job_with_state(self.url, self._catalog, learnt, model, dataset, options=options, seed=seed, scope=scope)
 
     def _plan(self, job: Job, dataset: Dataset, site: str | None) -> Plan:
         chain = build_chain(job, dataset.cube)
         outputs = tuple(lay_out(spec) for spec in stored_outputs(chain, job.keep))
         workloads = tuple(link.workload for link in chain)
         return make_plan(Wish(job, dataset, workloads, outputs), config.site(site or self._settings.site, self._settings))
-
-    def _home(self, dataset: Dataset) -> ObjectIO:
-        return registry.open_objects(join_url(self.url, dataset.home))
 
     def _newest(self, *, unfinished: bool) -> str:
         ids = self._runs.ids()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from lakecv import registry
 from lakecv.api.values import Verification
 from lakecv.cube import ArraySpec, Window
-from lakecv.errors import Conflict, Kind, NotFound
+from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound
 from lakecv.lake_io.codec import crc32c
 from lakecv.lake_io.objects import get_checked
-from lakecv.lake_io.place import join_url, replica_url
+from lakecv.lake_io.place import FOLDERS, join_url, replica_url
 from lakecv.lake_io.publish import MANIFEST, load_manifest
 from lakecv.lake_io.read import open_array, read_table
 from lakecv.plan import Progress
@@ -23,7 +23,7 @@ from lakecv.sheet import Array
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["open_lazy", "read_artifact", "read_whole", "verify", "write_new"]
+__all__ = ["check_target", "open_lazy", "read_artifact", "read_whole", "verify", "write_new"]
 
 
 def open_lazy(lake: str, dataset: Dataset) -> xr.Dataset:
@@ -88,6 +88,23 @@ def _verdict(objects: ObjectIO, item: StoredObject) -> bool | None:
     return len(data) == item.nbytes and f"{crc32c(data):08x}" == item.crc32c
 
 
+def check_target(path: Path, lake: str, dataset: Dataset) -> None:
+    """Keep a file of the user out of the lake's own folders, and out of a store that was registered where it lies.
+
+    Raises
+    ------
+    InvalidInput
+        If the file would lie in one (kind ``path-malformed``).
+    """
+    place = path.resolve()
+    root = Path(lake.removeprefix("file://")).resolve()
+    stores = [Path(replica.url).resolve() for replica in dataset.replicas if replica.url.startswith("/")]
+    inside = {f"the lake {root}": [root / folder for folder in FOLDERS], f"the dataset {dataset.did}": stores}
+    for name, folders in inside.items():
+        if any(place.is_relative_to(folder) for folder in folders):
+            raise InvalidInput(f"{path} is inside {name}", Kind.PATH_MALFORMED, "give a path outside, such as the folder you are in")
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Write a file for the user; one that is there is never overwritten.
 
@@ -95,6 +112,8 @@ def write_new(path: Path, data: bytes) -> None:
     ------
     Conflict
         If there is a file already (kind ``output-exists``).
+    NotFound, Denied
+        If its folder is not there, or may not be written.
     """
     try:
         with path.open("xb") as file:
@@ -103,6 +122,8 @@ def write_new(path: Path, data: bytes) -> None:
         raise Conflict(f"{path} exists", Kind.OUTPUT_EXISTS, "give another --to") from err
     except FileNotFoundError as err:
         raise NotFound(f"there is no folder {path.parent}", Kind.PATH_UNKNOWN, f"mkdir -p {path.parent}") from err
+    except PermissionError as err:
+        raise Denied(f"{path} may not be written", Kind.FORBIDDEN, "choose a folder of yours") from err
 
 
 def _data(lake: str, dataset: Dataset) -> tuple[ObjectIO, Manifest]:

@@ -56,7 +56,7 @@ def check_path(text: str, lake: str) -> Path:
     mode = _mode(path)
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise NotFound(f"{path} is neither a file nor a folder", Kind.NOT_A_FILE, "give a file that holds a cube")
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise Denied(f"{path} may not be read", Kind.FORBIDDEN, f"ask its owner, or: chmod u+r {path}")
     path = path.resolve()
     root = Path(lake.removeprefix("file://")).resolve() if "://" not in lake.removeprefix("file://") else None
@@ -83,13 +83,36 @@ def _mode(path: Path) -> int:
 
 
 def _check_folder(folder: Path) -> None:
-    found = False
-    for item in folder.rglob("*"):
-        if item.is_symlink() and not item.resolve().is_relative_to(folder):
-            raise NotFound(f"the link {item} leads out of {folder.name}", Kind.LINK_ESCAPES, "copy what it points to")
-        found = found or item.is_file()
+    """Look at every entry once; no link is followed out, nothing is opened."""
+    found, todo = False, [str(folder)]
+    while todo:
+        for entry in _entries(todo.pop()):
+            if entry.is_symlink():
+                _check_link(Path(entry.path), folder)
+            elif entry.is_dir():
+                todo.append(entry.path)
+            elif not entry.is_file():
+                raise NotFound(f"{entry.path} is neither a file nor a folder", Kind.NOT_A_FILE, f"remove it: rm {entry.path}")
+            found = found or entry.is_file()
     if not found:
         raise NotFound(f"the folder {folder} is empty", Kind.PATH_UNKNOWN, "give a Zarr store or a file")
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except PermissionError as err:
+        raise Denied(f"{folder} may not be read", Kind.FORBIDDEN, f"ask its owner, or: chmod -R u+rX {folder}") from err
+
+
+def _check_link(link: Path, folder: Path) -> None:
+    try:
+        inside = link.resolve(strict=True).is_relative_to(folder)
+    except (OSError, RuntimeError) as err:  # RuntimeError: a loop, until Python 3.13
+        raise NotFound(f"the link {link} leads nowhere", Kind.LINK_ESCAPES, f"remove it: rm {link}") from err
+    if not inside:
+        raise NotFound(f"the link {link} leads out of {folder.name}", Kind.LINK_ESCAPES, "copy what it points to")
 
 
 def default_name(path: Path) -> str:

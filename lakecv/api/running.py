@@ -15,15 +15,15 @@ from secrets import token_hex
 import numpy as np
 
 from lakecv import registry
+from lakecv.api.learnt import state_key
 from lakecv.api.registering import now
 from lakecv.canonical import dumps, loads
 from lakecv.cube import ArraySpec, CubeSpec
-from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound, Unavailable, nearest
+from lakecv.errors import Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.execution.chain import ChainLink, build_chain
 from lakecv.execution.drive import BlocksFailed, Computed, drive
 from lakecv.execution.stagerun import Crew
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
-from lakecv.execution.tensors import unpack_state
 from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
@@ -37,7 +37,7 @@ from lakecv.records import DID, Claim, Dataset, Replica
 from lakecv.sheet import Array, State, Step
 from lakecv.site import Site
 
-__all__ = ["REPORT", "Finished", "Runs", "load_states", "state_key"]
+__all__ = ["REPORT", "Finished", "Runs"]
 
 REPORT = "report.html"
 
@@ -203,11 +203,6 @@ class Runs:
         return self.record(setup.run)
 
 
-def state_key(link: int) -> str:
-    """Key of a link's state among a result's artifacts."""
-    return f"state-{link}.safetensors"
-
-
 def _stem(job: Job, dataset: Dataset) -> str:
     return f"{dataset.did.name}.{job.name.replace('+', '-')}."
 
@@ -215,22 +210,6 @@ def _stem(job: Job, dataset: Dataset) -> str:
 def _load(area: WorkArea, stage: str) -> State | None:
     step = area.load_state(stage) if stage else None
     return step.state if step else None
-
-
-def load_states(home: ObjectIO, links: int) -> tuple[State, ...]:
-    """Read the states that a result keeps, one per link.
-
-    Raises
-    ------
-    InvalidInput
-        If the dataset keeps none (kind ``option-invalid``).
-    """
-    try:
-        return tuple(unpack_state(home.get(state_key(link))) for link in range(links))
-    except NotFound as err:
-        raise InvalidInput(
-            "that dataset keeps no state of these models", Kind.OPTION_INVALID, "give --state the result of the same models",
-        ) from err
 
 
 def _run_of(setup: Setup, outcomes: Iterable[Outcome]) -> Run:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from lakecv.cli import session
+from lakecv.cli.layout import clean
 from lakecv.cli.options import Json
-from lakecv.cli.output import emit
+from lakecv.cli.output import emit, note
 from lakecv.cli.progress import shown
 from lakecv.cli.session import Session, interruptible, opened, session_of
 from lakecv.errors import Kind, NotFound, nearest
@@ -55,6 +56,9 @@ def plugins(ctx: typer.Context, *, as_json: Json = False) -> None:
 
     with opened(ctx, as_json=as_json) as lake:
         found = lake.plugins()
+    for card in found:
+        if card.problem:
+            note(f"warning: {clean(card.problem)}")
     document: jsonout.Document = {"plugins": [jsonout.plugin(card) for card in found]}
     emit(document, [*cards.plugins(found), session_of(ctx).next("models")], as_json=as_json)
 

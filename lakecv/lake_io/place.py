@@ -6,7 +6,9 @@ import re
 
 from lakecv.records import DID, Replica
 
-__all__ = ["data_prefix", "join_url", "replica_url", "run_key", "work_prefix"]
+__all__ = ["FOLDERS", "data_prefix", "join_url", "replica_url", "run_key", "work_prefix"]
+
+FOLDERS = ("catalog", "data", "runs", "work")
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|/)")
 

@@ -165,7 +165,8 @@ class StorageContract:
     @pytest.mark.parametrize("key", [*UNSAFE_KEYS, *ODD_KEYS], ids=repr)
     def test_nothing_is_written_under_an_odd_key(self, objects: ObjectIO, key: str) -> None:
         """The error comes before the bytes."""
-        for write in (lambda: objects.put(key, b"1"), lambda: objects.delete(key)):
+        writes: tuple[Callable[[], None], ...] = (lambda: objects.put(key, b"1"), lambda: objects.delete(key))
+        for write in writes:
             with pytest.raises(InvalidInput) as caught:
                 write()
             assert caught.value.kind is Kind.PATH_MALFORMED

@@ -187,7 +187,7 @@ def translated(path: Path) -> Iterator[None]:
     """Turn what the HDF5 library raises into what it means."""
     try:
         yield
-    except LakeCVError:
+    except (LakeCVError, FileNotFoundError, PermissionError):  # the caller knows what it means that a file is not there
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as err:
         text = str(err)

@@ -122,7 +122,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except LakeCVError:
+    except (LakeCVError, FileNotFoundError, PermissionError):  # the caller knows what it means that a file is not there
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as err:
         raise Corrupt(f"'{path.name}' cannot be unpacked: {err}", Kind.SHORT_READ, "copy or download it again") from err

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakecv.cube import CubeSpec, Grid, Role, SpectralAxis
+from lakecv.cube import CubeSpec, Role, SpectralAxis
 from lakecv.errors import Corrupt, InvalidInput, Kind
 from lakecv.ports import ReadHints, Source
 from lakecv_plugins.formats.calibration import axis_from_vector, quantity_of_unit, spelled
 from lakecv_plugins.formats.container import Container, Member, entry, mask_entry
 from lakecv_plugins.formats.layout import Layout, Oriented, dim_names, layout_of
 from lakecv_plugins.formats.lazy import CubeFile, Entry
-from lakecv_plugins.formats.zarr_folder import ZarrNode, is_zarr, nodes
+from lakecv_plugins.formats.zarr_folder import ZarrNode, coordinate, holes, is_zarr, nodes
+from lakecv_plugins.formats.zarr_plane import grid_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +32,6 @@ __all__ = ["ZarrReader"]
 
 _ROLES = {"variance": Role.VARIANCE, "var": Role.VARIANCE, "stat": Role.VARIANCE, "mask": Role.MASK, "labels": Role.LABELS}
 _SINCE = re.compile(r"(\w+) since (.+)")
-_EVEN = 1e-6
 
 
 class ZarrReader:
@@ -65,7 +65,9 @@ def _open(source: Source, hints: ReadHints) -> CubeFile:
     described = replace(whole, members=tuple(main if member.path == main.path else member for member in members), notes=notes)
     if main.path and hints.detector is None:
         described = replace(described, hints=replace(hints, path=main.path))
-    cube = described.cube(_grid(found, node, layout), {main.path: main.leaf or "data"})
+    grid, more = grid_of(found, node, layout)
+    described = replace(described, notes=(*described.notes, *more, *holes(node)))
+    cube = described.cube(grid, {main.path: main.leaf or "data"})
     beside = _beside(members, main, layout, hints) if hints.detector is None else []
     return replace(cube, entries=(*cube.entries[:1], *beside, *cube.entries[1:]))
 
@@ -84,7 +86,7 @@ def _main(whole: Container, found: tuple[ZarrNode, ...]) -> Member:
 def _member(node: ZarrNode) -> Member:
     attributes = node.attributes
     known = dim_names(node.names) if node.array.meta.dimension_names else None
-    unit = _text(attributes, "units", "unit")
+    unit = node.text("units", "unit")
     said = str(attributes.get("role", ""))
     role = Role(said) if said in set(Role) else _ROLES.get(node.path.rpartition("/")[2].lower(), Role.DATA)
     is_coordinate = len(node.array.shape) == 1
@@ -105,29 +107,21 @@ def _calibrated(
     if layout.spectral is None or whole.hints.axis is not None:
         return main, tuple(notes)
     name = node.names[layout.axes.index("spectral")]
-    vector = _coordinate(found, node, name)
+    vector = coordinate(found, node, name)
     if vector is None:
         return main, tuple(notes)
     axis, more = _axis(whole, vector)
     return replace(main, axis=axis), (*notes, *more)
 
 
-def _coordinate(found: tuple[ZarrNode, ...], node: ZarrNode, name: str | None) -> ZarrNode | None:
-    """Find the 1-D numeric array named as a dim, in the same group."""
-    folder = node.path.rpartition("/")[0]
-    wanted = f"{folder}/{name}".strip("/")
-    lines = (other for other in found if len(other.array.shape) == 1 and other.array.dtype.kind in "iuf")
-    return next((other for other in lines if other.path == wanted), None)
-
-
 def _axis(whole: Container, vector: ZarrNode) -> tuple[SpectralAxis, tuple[str, ...]]:
     attributes = vector.attributes
-    unit, frame = _text(attributes, "units", "unit"), _text(attributes, "frame")
+    unit, frame = vector.text("units", "unit"), vector.text("frame")
     since = _SINCE.fullmatch(unit or "")
     if since:
         unit, frame = since.group(1), f"since {since.group(2)}"
     unit = spelled(unit)
-    quantity = _text(attributes, "quantity")
+    quantity = vector.text("quantity")
     if quantity is None and unit is not None and quantity_of_unit(unit) is None:
         unit = None
     return axis_from_vector(whole.vector(vector.path), vector.path, unit, quantity, frame)
@@ -153,49 +147,6 @@ def _beside(members: tuple[Member, ...], main: Member, layout: Layout, hints: Re
             own_layout = Layout(other, member.stored.shape, layout.picture)
             kept.append(entry(member.leaf, replace(member, role=role), Oriented(member.stored, own_layout), own_layout))
     return kept
-
-
-def _grid(found: tuple[ZarrNode, ...], node: ZarrNode, layout: Layout) -> Grid:
-    """Picture plane from the CRS that rioxarray writes, else from even coordinates with a unit."""
-    grid = Grid(*layout.picture)
-    mapping = next((other for other in found if other.path in {node.attributes.get("grid_mapping"), "spatial_ref"}), None)
-    if mapping is not None and isinstance(mapping.attributes.get("crs_wkt"), str):
-        grid = replace(grid, crs=mapping.attributes["crs_wkt"], affine=_affine(mapping.attributes.get("GeoTransform")))
-    if layout.is_flat:
-        return grid
-    vectors = [_coordinate(found, node, node.names[layout.axes.index(dim)]) for dim in ("y", "x")]
-    units = {_text(vector.attributes, "units", "unit") for vector in vectors if vector is not None}
-    steps = [_even_step(vector) for vector in vectors if vector is not None]
-    unit = spelled(next(iter(units), None))
-    if len(steps) != 2 or len(units) != 1 or unit is None or 0.0 in steps:  # noqa: PLR2004
-        return grid
-    return replace(grid, pixel_size=(steps[0], steps[1]), pixel_unit=unit)
-
-
-def _affine(text: Any) -> tuple[float, ...] | None:
-    """Read GDAL's order (c, a, b, f, d, e) into (a, b, c, d, e, f)."""
-    try:
-        numbers = [float(part) for part in str(text).split()]
-    except ValueError:
-        return None
-    if len(numbers) != 6 or not all(math.isfinite(number) for number in numbers):  # noqa: PLR2004
-        return None
-    c, a, b, f, d, e = numbers
-    return a, b, c, d, e, f
-
-
-def _even_step(vector: ZarrNode) -> float:
-    """Distance between coordinates; 0 where it is not the same everywhere."""
-    with vector.array.open() as array:
-        values = np.asarray(array[(slice(0, vector.array.shape[0]),)], np.float64)
-    steps = np.diff(values)
-    if not len(steps) or not np.allclose(steps, steps[0], rtol=_EVEN, atol=0.0):
-        return 0.0
-    return abs(float(values[-1] - values[0])) / len(steps)
-
-
-def _text(attributes: Mapping[str, Any], *names: str) -> str | None:
-    return next((attributes[name] for name in names if isinstance(attributes.get(name), str)), None)
 
 
 def _nodata(attributes: Mapping[str, Any]) -> float | None:

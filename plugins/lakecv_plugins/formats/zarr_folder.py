@@ -5,6 +5,7 @@ Links are followed only inside the folder, and a folder is of one format: v2 or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from lakecv.errors import Corrupt, InvalidInput, Kind, LakeCVError
 from lakecv_plugins.formats.stored import Sliceable
 from lakecv_plugins.formats.zarr_metadata import ArrayMetadata, array_v2, array_v3, load_object
 
-__all__ = ["ZarrArray", "ZarrNode", "is_zarr", "nodes"]
+__all__ = ["ZarrArray", "ZarrNode", "coordinate", "holes", "is_zarr", "nodes"]
 
 _V3, _V2 = "zarr.json", (".zarray", ".zgroup", ".zattrs")
 _DEPTH_AT_MOST = 16
@@ -56,7 +57,7 @@ class ZarrArray:
 
         try:
             yield zarr.open_array(str(self.folder), mode="r", zarr_format=2 if self.meta.zarr_format == 2 else 3)  # noqa: PLR2004
-        except LakeCVError:
+        except (LakeCVError, FileNotFoundError, PermissionError):  # the caller knows what it means that a file is not there
             raise
         except (ValueError, RuntimeError, OSError, TypeError, KeyError) as err:
             raise Corrupt(f"a chunk of '{self.folder.name}' cannot be decoded: {err}", Kind.CODEC_FAILED, "copy it again") from err
@@ -79,6 +80,10 @@ class ZarrNode:
         """Names of its dims, None where it has none."""
         return self.array.meta.dimension_names or (None,) * len(self.array.shape)
 
+    def text(self, *names: str) -> str | None:
+        """Return the first of some attributes that is text."""
+        return next((self.attributes[name] for name in names if isinstance(self.attributes.get(name), str)), None)
+
 
 def is_zarr(folder: Path) -> bool:
     """Say whether a folder holds Zarr metadata."""
@@ -96,6 +101,25 @@ def nodes(root: Path) -> tuple[ZarrNode, ...]:
         Where a link leads out of the folder (kind ``link-escapes``).
     """
     return tuple(_walk(root, root, "", 0))
+
+
+def coordinate(found: tuple[ZarrNode, ...], node: ZarrNode, name: str | None) -> ZarrNode | None:
+    """Find the 1-D numeric array named as a dim, in the same group."""
+    folder = node.path.rpartition("/")[0]
+    wanted = f"{folder}/{name}".strip("/")
+    lines = (other for other in found if len(other.array.shape) == 1 and other.array.dtype.kind in "iuf")
+    return next((other for other in lines if other.path == wanted), None)
+
+
+def holes(node: ZarrNode) -> tuple[str, ...]:
+    """Say how many objects of an array were never written: Zarr reads them as the fill value, without a word."""
+    unit = node.array.meta.shards or node.array.chunks
+    expected = math.prod(math.ceil(size / part) for size, part in zip(node.array.shape, unit, strict=True))
+    there = sum(path.is_file() and path.name not in {_V3, *_V2} for path in node.array.folder.rglob("*"))
+    name = node.path or node.array.folder.name
+    if there >= expected:
+        return ()
+    return (f"{expected - there} of {expected} chunks of '{name}' are not there; they are read as the fill value",)
 
 
 def _walk(root: Path, folder: Path, path: str, depth: int) -> Iterator[ZarrNode]:

@@ -20,18 +20,18 @@ __all__ = ["Lloyd", "lloyd", "moments", "space_of"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lloyd:
-    """One Lloyd step: ``centroids`` counted, ``means`` of their pixels, ``counts``, inertia and squared shift."""
+    """One Lloyd step: ``means`` of the clusters' pixels, ``counts``, sum of all squares, inertia and squared shift."""
 
-    centroids: NDArray[np.float64]
     means: NDArray[np.float64]
     counts: NDArray[np.int64]
+    squares: float
     inertia: float
     shift: float
 
     @property
-    def order(self) -> NDArray[np.intp]:
-        """Clusters by decreasing area; equal areas keep their order."""
-        return np.argsort(-self.counts, kind="stable")
+    def rank(self) -> NDArray[np.int64]:
+        """Place of each cluster by decreasing area, from 0; equal areas keep their order."""
+        return np.argsort(np.argsort(-self.counts, kind="stable")).astype(np.int64)
 
 
 def space_of(state: State) -> Space:
@@ -61,8 +61,15 @@ def lloyd(state: State, statistics: Statistics) -> Lloyd:
     full = counts > 0
     means = centroids.copy()
     means[full] = space.points(sums[full] / counts[full, None])
-    squares = float(value(statistics["squares"], int(state.attributes["_squares_exponent"]))[0])
+    squares = _squares(state, statistics)
     crossed = float(np.einsum("ij,ij,i->", centroids, means, counts.astype(np.float64)))
     own = float(np.einsum("ij,ij,i->", centroids, centroids, counts.astype(np.float64)))
     shift = float(((means - centroids) ** 2).sum())
-    return Lloyd(centroids, means, counts, max(squares - 2.0 * crossed + own, 0.0), shift)
+    return Lloyd(means, counts, squares, max(squares - 2.0 * crossed + own, 0.0), shift)
+
+
+def _squares(state: State, statistics: Statistics) -> float:
+    """Sum of |x|^2 over all pixels: from this pass where it is the first, else as the first one found it."""
+    if "_squares" in state.attributes:
+        return float(state.attributes["_squares"])
+    return float(value(statistics["squares"], int(state.attributes["_squares_exponent"]))[0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lakecv.cube import ArraySpec, CubeSpec, Role
+from lakecv.cube import CELL_PIXELS, ArraySpec, CubeSpec, Role
 from lakecv.errors import InvalidInput, Kind
 from lakecv.job import Input, Scalar, StageKind, TableSpec, Workload
 from lakecv.numerics import scaling as scalings
@@ -84,7 +84,7 @@ class PCA:
             outputs=(scores,), tables=_TABLES, stages=(StageKind.SAMPLE, StageKind.REDUCE, StageKind.MAP),
             sample_pixels=max(32, min(_SAMPLE_PIXELS, _SAMPLE_NBYTES // (4 * bands))), passes=1,
             seconds_per_pixel=bands * (_SECONDS_PER_SAMPLE + bands * _SECONDS_PER_PRODUCT),
-            scratch_nbytes_per_pixel=20 * bands, state_nbytes=8 * bands * (options.components + 4),
+            scratch_nbytes_per_pixel=20 * bands + 24 * bands**2 // CELL_PIXELS, state_nbytes=8 * bands * (options.components + 4),
             statistics_nbytes=8 * (triangle + bands + 1),
         )
 

@@ -1,0 +1,29 @@
+import pytest
+from lakecv_plugins.models.kmeans import KMeans
+from lakecv_plugins.models.pca import PCA
+
+from lakecv.testing.models import ModelContract
+
+
+@pytest.mark.parametrize("settings", [{"k": 3}, {"k": 5, "scaling": "sqrt"}, {"k": 3, "scaling": "zscore"},
+                                      {"k": "auto", "restarts": 1}, {"k": 4, "scaling": "snv", "init": "random"}], ids=str)
+class TestKMeans(ModelContract):
+    @pytest.fixture
+    def model(self):
+        return KMeans()
+
+    @pytest.fixture
+    def options(self, settings):
+        return KMeans.Options(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"components": 3}, {"components": 12, "scaling": "sqrt"},
+                                      {"components": 2, "scaling": "zscore"}, {"components": 2, "scaling": "l2"}], ids=str)
+class TestPCA(ModelContract):
+    @pytest.fixture
+    def model(self):
+        return PCA()
+
+    @pytest.fixture
+    def options(self, settings):
+        return PCA.Options(**settings)
