@@ -65,7 +65,7 @@ def test_a_bad_input_ends_as_the_table_says(case, place):
         given(place, case["given"])
     if case.get("apart"):
         place.read_apart()
-    before, datasets = place.objects(), place.open().ls()
+    before = place.objects()
     typed = place.command(*(word.format_map(place.words) for word in shlex.split(case["command"])), "--json")
     assert (typed.code, "Traceback" in typed.err + typed.out) == (case["code"], False), typed
     assert says(typed.err, case["cause"]), typed.err
@@ -73,12 +73,17 @@ def test_a_bad_input_ends_as_the_table_says(case, place):
         check_error(case, typed)
         if not place.changes_lake:
             assert place.objects() == before
-        assert place.open().ls() == datasets
+        assert visible(place.objects()) == visible(before)
     else:
         assert "error: " not in typed.err
         assert all(place.open().verify(str(dataset.did)).ok for dataset in place.open().ls())
     for check in place.after:
         check(typed)
+
+
+def visible(objects):
+    """Documents of the catalog: what a reader of the lake sees."""
+    return {key: data for key, data in objects.items() if key.endswith("/dataset.json")}
 
 
 def check_error(case, typed):
@@ -98,7 +103,7 @@ def check_error(case, typed):
 def test_the_table_is_complete_and_speaks_of_known_kinds():
     wanted = {*range(1, 22), *range(28, 31), *range(33, 56), *range(60, 67), *range(71, 81), *range(88, 91), 98,
               *range(101, 112), *range(118, 122)}  # fmt: skip
-    assert {case["number"] for case in TABLE} == wanted
+    assert {case["number"] for case in TABLE} >= wanted
     assert {case["kind"] for case in CASES if case["verdict"] == "error"} <= {*map(str, Kind), FAILED_BLOCKS}
     assert all(case["code"] in CODES[case["verdict"]] for case in CASES)
 

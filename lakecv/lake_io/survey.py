@@ -83,7 +83,7 @@ class Survey:
 
     def _warnings(self, axis: SpectralAxis | None) -> list[str]:
         total = self._spec.shape[0] * self._spec.shape[1]
-        samples = self._usable * self._bands
+        samples, nodata = self._usable * self._bands, self._spec.nodata
         found = [
             (self._empty, f"{self._empty} of {total} pixels hold no finite sample; they get the no-data label"),
             (self._partial, f"{self._partial} of {total} pixels have some non-finite samples; they get the no-data label"),
@@ -91,6 +91,9 @@ class Survey:
             (self._negative and self._spec.unit in {None, "counts"} and self._counts(axis),
              f"{self._negative} of {samples} samples are negative: fine, unless they are counts"),
             (self._saturated, f"{self._saturated} samples have the largest value of {self._spec.dtype} (saturated?)"),
+            (nodata is not None and self._low <= nodata <= self._high,
+             f"the no-data value {nodata or 0:g} lies inside the range of the samples, {self._low:g} to {self._high:g}: only pixels "
+             "that hold it in every channel are left out"),
             (self._low == self._high, f"every usable sample is {self._low:g}: the cube is constant"),
         ]
         return [text for applies, text in found if applies]

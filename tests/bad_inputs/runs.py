@@ -74,11 +74,6 @@ def closed_folder(place):
     return words
 
 
-def closed_lake(place):
-    """A lake in which nobody may write."""
-    read_only(place, place.lake, *(path for path in place.lake.rglob("*") if path.is_dir()))
-
-
 def read_only(place, *folders):
     """Take the right to write away, from root too."""
     from tests.bad_inputs.paths import without_root
@@ -125,7 +120,7 @@ def misbehaving(place, corner=None):
     from lakecv_stranger.models import StrangeMean
 
     def apply(self, sheets, state, options):
-        if sheets["cube"].window.y0 == 0:
+        if sheets["cube"].window.y0 == sheets["cube"].window.x0 == 0:
             raise ZeroDivisionError("a bug of a stranger")
         return StrangeMean.apply(self, sheets, state, options)
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lakecv.cube import CubeSpec, Role, SpectralAxis
 from lakecv.errors import Corrupt, InvalidInput, Kind
 from lakecv.ports import ReadHints, Source
@@ -115,7 +113,6 @@ def _calibrated(
 
 
 def _axis(whole: Container, vector: ZarrNode) -> tuple[SpectralAxis, tuple[str, ...]]:
-    attributes = vector.attributes
     unit, frame = vector.text("units", "unit"), vector.text("frame")
     since = _SINCE.fullmatch(unit or "")
     if since:
