@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.bad_inputs.situation import Place, convert_here, cube, saved, work_here
 
+from lakecv import registry
 from lakecv.api import Lake, registering
 from lakecv.errors import Kind
 
@@ -39,7 +40,8 @@ def place(template, tmp_path, monkeypatch):
     work_here(monkeypatch)
     folder = tmp_path / "files"
     folder.mkdir()
-    return Place(folder, lake, monkeypatch, {"cube": str(good), "lake": str(lake), "folder": str(folder)})
+    yield Place(folder, lake, monkeypatch, {"cube": str(good), "lake": str(lake), "folder": str(folder)})
+    registry.forget()  # strangers' plugins leave with the case that brought them
 
 
 def given(place, text):

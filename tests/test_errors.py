@@ -1,6 +1,6 @@
 """The tree of errors: shape, exit codes, pickling."""
 
-import pickle
+import pickle  # noqa: TID251  (how errors come back from workers)
 
 import pytest
 

@@ -33,7 +33,7 @@ def unpack_arrays(data: bytes) -> dict[str, Array]:
     try:
         return load(data)
     except SafetensorError as err:
-        raise Corrupt(f"named arrays cannot be read: {err}", Kind.FILE_MALFORMED) from err
+        raise Corrupt(f"named arrays cannot be read: {err}", Kind.FILE_MALFORMED, "the copy is damaged: run the model again") from err
 
 
 def pack_state(state: State) -> bytes:
@@ -55,4 +55,4 @@ def unpack_state(data: bytes) -> State:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return State(arrays, json.loads(header["__metadata__"][_ATTRIBUTES]))
     except (ValueError, KeyError, TypeError) as err:
-        raise Corrupt("these named arrays are not a model's state", Kind.FILE_MALFORMED) from err
+        raise Corrupt("these named arrays are not a model's state", Kind.FILE_MALFORMED, "run the model again") from err

@@ -13,7 +13,10 @@ from lakecv.lake_io.codec import crc32c
 from lakecv.ports import ObjectIO
 from lakecv.records import Manifest, StoredObject
 
-__all__ = ["describe", "get_checked", "put_checked", "put_same", "sha256_hex"]
+__all__ = ["DAMAGED", "describe", "get_checked", "put_checked", "put_same", "sha256_hex"]
+
+DAMAGED = "lakecv verify lists every damaged object"
+_BAD_STORE = "check the disk or the server that the lake is on, then type the same command again"
 
 
 def sha256_hex(data: bytes) -> str:
@@ -39,7 +42,7 @@ def put_checked(objects: ObjectIO, key: str, data: bytes) -> StoredObject:
     record = describe(key, data)
     put_same(objects, key, data)
     if describe(key, objects.get(key)) != record:
-        raise Corrupt(f"{objects.url}/{key} does not read back as it was written", Kind.CHECKSUM_MISMATCH)
+        raise Corrupt(f"{objects.url}/{key} does not read back as it was written", Kind.CHECKSUM_MISMATCH, _BAD_STORE)
     return record
 
 
@@ -65,14 +68,14 @@ def get_checked(objects: ObjectIO, key: str, manifest: Manifest) -> bytes:
     """
     record = manifest.by_key.get(key)
     if record is None:
-        raise Corrupt(f"{objects.url}/{key} is not in the manifest", Kind.OBJECT_MISSING)
+        raise Corrupt(f"{objects.url}/{key} is not in the manifest", Kind.OBJECT_MISSING, DAMAGED)
     try:
         data = objects.get(key)
     except NotFound as err:
-        raise Corrupt(f"{objects.url}/{key} is in the manifest but missing", Kind.OBJECT_MISSING) from err
+        raise Corrupt(f"{objects.url}/{key} is in the manifest but missing", Kind.OBJECT_MISSING, DAMAGED) from err
     if len(data) != record.nbytes or f"{crc32c(data):08x}" != record.crc32c:
         raise Corrupt(
             f"{objects.url}/{key} has {len(data)} bytes that do not match the manifest ({record.nbytes} bytes, "
-            f"crc32c {record.crc32c})", Kind.CHECKSUM_MISMATCH, "lakecv verify lists every damaged object",
+            f"crc32c {record.crc32c})", Kind.CHECKSUM_MISMATCH, DAMAGED,
         )
     return data

@@ -26,6 +26,7 @@ __all__ = ["MANIFEST", "Published", "load_manifest", "publish", "table_spec", "w
 
 MANIFEST = "manifest.json"
 _AXIS = "spectral"
+_LOST = "restore it from a backup, or register the original again under another name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,11 @@ def load_manifest(objects: ObjectIO, digest: str) -> Manifest:
     try:
         manifest = loads(Manifest, objects.get(MANIFEST))
     except NotFound as err:
-        raise Corrupt(f"{objects.url}/{MANIFEST} is missing", Kind.OBJECT_MISSING) from err
+        raise Corrupt(f"{objects.url}/{MANIFEST} is missing", Kind.OBJECT_MISSING, _LOST) from err
     if manifest.digest != digest:
-        raise Corrupt(f"{objects.url}/{MANIFEST} does not match the catalog's digest {digest[:12]}", Kind.CHECKSUM_MISMATCH)
+        raise Corrupt(
+            f"{objects.url}/{MANIFEST} does not match the catalog's digest {digest[:12]}", Kind.CHECKSUM_MISMATCH, _LOST,
+        )
     return manifest
 
 

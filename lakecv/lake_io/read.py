@@ -14,7 +14,7 @@ from lakecv.cube import ArraySpec, Window
 from lakecv.errors import Corrupt, Kind, NotFound
 from lakecv.lake_io.codec import ShardIndex, chunk_positions, decode_chunk, index_nbytes
 from lakecv.lake_io.layout import Shard, shards
-from lakecv.lake_io.objects import get_checked
+from lakecv.lake_io.objects import DAMAGED, get_checked
 from lakecv.ports import ObjectIO
 from lakecv.records import Manifest
 from lakecv.sheet import Array
@@ -98,12 +98,12 @@ class ShardedReader:
         if key not in self._indices:
             record = self._manifest.by_key.get(key)
             if record is None:
-                raise Corrupt(f"{self._objects.url}/{key} is not in the manifest", Kind.OBJECT_MISSING)
+                raise Corrupt(f"{self._objects.url}/{key} is not in the manifest", Kind.OBJECT_MISSING, DAMAGED)
             try:
                 tail = (record.nbytes - index_nbytes(self._spec), record.nbytes)
                 [data] = self._objects.get_ranges(key, [tail])
             except NotFound as err:
-                raise Corrupt(f"{self._objects.url}/{key} is in the manifest but missing", Kind.OBJECT_MISSING) from err
+                raise Corrupt(f"{self._objects.url}/{key} is in the manifest but missing", Kind.OBJECT_MISSING, DAMAGED) from err
             self._indices[key] = ShardIndex(data, self._spec)
             self.nbytes += len(data)
         return self._indices[key]
@@ -123,4 +123,4 @@ def _decode(blob: bytes, spec: ArraySpec, key: str) -> Array:
     try:
         return decode_chunk(blob, spec)
     except Corrupt as err:
-        raise Corrupt(f"{key}: {err}", err.kind, "lakecv verify lists every damaged object") from err
+        raise Corrupt(f"{key}: {err}", err.kind, DAMAGED) from err

@@ -22,7 +22,7 @@ def written(folder, ending, values=None, name="good"):
         scipy.io.savemat(path, {"cube": values}, do_compression=True)
     elif ending == "h5":
         with h5py.File(path, "w") as file:
-            file.create_dataset("cube", data=values, chunks=(4, 5, 8), compression="gzip")
+            file.create_dataset("cube", data=values, chunks=(4, 5, values.shape[2]), compression="gzip")
     else:
         fits.PrimaryHDU(values.astype("i2")).writeto(path)
     return path
@@ -44,7 +44,7 @@ def error_page(place, ending):
 
 def cut(place, ending, percent):
     """The first part of a good file."""
-    path = written(place.folder, ending)
+    path = written(place.folder, ending, cube(channels=12))  # FITS: 2880 bytes, no padding to cut off
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * int(percent) // 100])
     return path

@@ -83,15 +83,17 @@ def hanging_model(place):
 
 
 def terminated(place):
-    """SIGTERM while workers are busy."""
-    hanging_model(place)
-    place.environment["LAKECV_DEADLINE"] = "600"
+    """SIGTERM in the middle of a pass."""
+    values = np.tile(np.random.default_rng(0).integers(0, 99, (64, 64, 64), "u2"), (3, 3, 1))
+    place.open().register(saved(place.folder, values, "large.npy"), "museo:large")
+    place.environment["LAKECV_MAX_WORKERS"] = "1"
+    place.changes_lake = True
 
     def run(*words):
         with subprocess.Popen(
             place.argv(*words), env={**os.environ, **place.environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         ) as process:
-            while process.poll() is None and not any(place.lake.glob("work/*/setup.json")):
+            while process.poll() is None and not any(place.lake.glob("work/*/commits/0-reduce-001/*.json")):
                 threading.Event().wait(0.02)
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=60)

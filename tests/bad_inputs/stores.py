@@ -64,6 +64,7 @@ def lost_chunk(place):
     """A store registered in place; then one of its chunks is deleted."""
     path = store(place)
     place.open().register(path, "museo:lost", in_place=True)
+    place.changes_lake = True
     (path / "data" / "c" / "1" / "1" / "0").unlink()
     return path
 

@@ -51,7 +51,7 @@ def serve():
             try:
                 drive(lake, log, int(seed))
                 code = 0
-            except BaseException:
+            except BaseException:  # noqa: BLE001  (the parent reads the exit status)
                 traceback.print_exc()
             finally:
                 os._exit(code)
