@@ -8,11 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.bad_inputs.situation import Place, convert_here, cube, saved, work_here
 
 from lakecv import registry
 from lakecv.api import Lake, registering
 from lakecv.errors import Kind
+from tests.bad_inputs.situation import Place, convert_here, cube, saved, work_here
 
 TABLE = tomllib.loads(Path(__file__).with_name("bad_input.toml").read_text(encoding="utf-8"))["case"]
 CASES = [case for case in TABLE if "not_applicable" not in case]
@@ -107,6 +107,7 @@ def test_the_table_is_complete_and_speaks_of_known_kinds():
               *range(101, 112), *range(118, 122)}  # fmt: skip
     assert {case["number"] for case in TABLE} >= wanted
     assert {case["kind"] for case in CASES if case["verdict"] == "error"} <= {*map(str, Kind), FAILED_BLOCKS}
+    assert all(case["cause"] and case["hint"] for case in CASES if case["verdict"] == "error")
     assert all(case["code"] in CODES[case["verdict"]] for case in CASES)
 
 

@@ -24,7 +24,7 @@ from lakecv.lake_io.layout import lay_out
 from lakecv.lake_io.place import join_url
 from lakecv.plan import Plan, Progress, Run, RunState
 from lakecv.planning.make import Wish, make_plan
-from lakecv.ports import ObjectIO, ReadHints
+from lakecv.ports import ReadHints
 from lakecv.records import DID, Dataset
 from lakecv.site import Site
 

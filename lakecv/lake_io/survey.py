@@ -92,8 +92,7 @@ class Survey:
              f"{self._negative} of {samples} samples are negative: fine, unless they are counts"),
             (self._saturated, f"{self._saturated} samples have the largest value of {self._spec.dtype} (saturated?)"),
             (nodata is not None and self._low <= nodata <= self._high,
-             f"the no-data value {nodata or 0:g} lies inside the range of the samples, {self._low:g} to {self._high:g}: only pixels "
-             "that hold it in every channel are left out"),
+             f"the no-data value {nodata or 0:g} lies inside the range of the samples, {self._low:g} to {self._high:g}; only pixels with it in all channels are left out"),
             (self._low == self._high, f"every usable sample is {self._low:g}: the cube is constant"),
         ]
         return [text for applies, text in found if applies]

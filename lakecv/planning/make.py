@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lakecv.cube import ArraySpec, CubeSpec
 from lakecv.errors import Infeasible, Kind
-from lakecv.job import Job, Workload
+from lakecv.job import Job, StageKind, Workload
 from lakecv.plan import Plan, Reason, Stage
 from lakecv.planning.blocks import choose_blocks
 from lakecv.planning.cost import memory_of, pixel_seconds, stages_of, stored_nbytes
@@ -41,6 +41,8 @@ def make_plan(wish: Wish, site: Site) -> Plan:
         If one chunk does not fit into a worker's memory (kind ``block-exceeds-memory``) or no replica can be read.
     """
     cube = wish.dataset.cube
+    if wish.job.state is not None:
+        wish = replace(wish, workloads=tuple(map(_applied, wish.workloads)))
     nbytes = stored_nbytes(cube)
     replica, reasons = choose_replica(site, wish.dataset.replicas, nbytes)
     speed = pixel_seconds(cube, wish.workloads, site.link(replica.rse))
@@ -64,6 +66,11 @@ def make_plan(wish: Wish, site: Site) -> Plan:
         seconds=sum(stage.seconds * _passes(stage) for stage in stages),
         reasons=(*reasons, *_shape(blocks, cube, site)),
     )
+
+
+def _applied(workload: Workload) -> Workload:
+    """Leave of a workload what a given state does not spare: nothing is learnt, so nothing is read twice or kept."""
+    return replace(workload, stages=(StageKind.MAP,), sample_pixels=0, passes=0, statistics_nbytes=0)
 
 
 def _most_pixels(wish: Wish, site: Site) -> int:

@@ -1,11 +1,10 @@
 """Files whose content is damaged, forged, or not a cube that anybody could compute with."""
 
-import struct
-
 import h5py
 import numpy as np
 import scipy.io
 from astropy.io import fits
+
 from tests.bad_inputs.situation import cube, saved
 
 PAGE = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
@@ -152,20 +151,8 @@ def raced(place):
 
     place.patch.setattr(registering, "convert_apart", convert)
 
-    def one_entry(typed):
+    def one_entry(_):
         assert place.objects() == place.before
         assert [str(dataset.did) for dataset in place.open().ls()].count("museo:raced") == 1
 
     place.after.append(one_entry)
-
-
-def bomb(place):
-    """A MATLAB variable of a few kilobytes that claims to unpack to terabytes."""
-    import zlib
-
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
-    flags, dims, name = struct.pack("<IIII", 6, 8, 6, 0), struct.pack("<IIiii4x", 5, 12, 9999, 9999, 9999), struct.pack("<HH4s", 1, 1, b"c")
-    body = flags + dims + name + struct.pack("<II", 9, 2**32 - 8) + bytes(1 << 20)
-    packed = zlib.compress(struct.pack("<II", 14, 2**32 - 1) + body)
-    (place.folder / "bomb.mat").write_bytes(header + struct.pack("<II", 15, len(packed)) + packed)
-    return place.folder / "bomb.mat"

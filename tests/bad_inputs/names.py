@@ -1,6 +1,7 @@
 """Names and titles that nobody should be able to use, or that must do no harm."""
 
 import zarr
+
 from tests.bad_inputs.runs import misbehaving
 from tests.bad_inputs.situation import cube
 
@@ -15,7 +16,7 @@ def markup_in_the_title(place):
     """The title of the input is HTML; it is shown in a report."""
     misbehaving(place)
 
-    def shown_as_text(typed):
+    def shown_as_text(_):
         place.here("run", "strange-mean", "museo:page")
         report = place.folder / "page.html"
         assert place.here("report", "museo:page.strange-mean.1", "--to", str(report)).code == 0

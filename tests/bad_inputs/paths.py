@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from tests.bad_inputs.situation import cube, saved
 
 from lakecv.lake_io import child
+from tests.bad_inputs.situation import cube, saved
 
 
 def store(place, name="store.zarr"):

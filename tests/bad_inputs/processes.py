@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+
 from tests.bad_inputs.runs import result
 from tests.bad_inputs.settings import STRANGERS
 from tests.bad_inputs.situation import ROOT, Typed, cube, saved
@@ -52,7 +53,7 @@ def odd(place):
     }  # fmt: skip
     alone(place)
 
-    def same_result(typed):
+    def same_result(_):
         run = place.alone("run", "kmeans", "museo:odd", "--set", "k=3", "--json")
         assert (run.code, place.open().show(run.json["output"]).digest) == (0, usual)
 
@@ -62,7 +63,7 @@ def odd(place):
 
 def little_memory(place):
     """One worker that may use 512 MB."""
-    values = np.tile(cube(64, 64, 8), (4, 4, 64))
+    values = np.tile(cube(64, 64, 8), (3, 3, 32))
     place.open().register(saved(place.folder, values, "large.npy"), "museo:large")
     place.environment |= {"LAKECV_MAX_WORKERS": "1", "LAKECV_WORKER_MEMORY": "512MB"}
     place.changes_lake = True
@@ -99,7 +100,7 @@ def terminated(place):
             out, err = process.communicate(timeout=60)
         return Typed(process.returncode, out, err)
 
-    def waits_to_be_resumed(typed):
+    def waits_to_be_resumed(_):
         [record] = place.here("runs", "--json").json["runs"]
         assert record["state"] == "unfinished"
 

@@ -4,14 +4,14 @@ from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
-from tests.bad_inputs.settings import STRANGERS
-from tests.bad_inputs.situation import convert_here, cube, saved, work_here
-from tests.bad_inputs.stores import flip
 
 from lakecv import registry
 from lakecv.api import registering
 from lakecv.ports import ReadHints
 from lakecv.testing.sites import InlineSite
+from tests.bad_inputs.settings import STRANGERS
+from tests.bad_inputs.situation import convert_here, cube, saved, work_here
+from tests.bad_inputs.stores import flip
 
 
 def result(place, model="kmeans", options=None):
@@ -59,7 +59,7 @@ def taken(place):
     """The file that is to be written is there."""
     (place.folder / "labels.png").write_bytes(b"somebody's picture")
 
-    def untouched(typed):
+    def untouched(_):
         assert (place.folder / "labels.png").read_bytes() == b"somebody's picture"
 
     place.after.append(untouched)
@@ -160,7 +160,7 @@ def interrupted(place):
     place.changes_lake = True
     place.patch.setattr(registry, "site", lambda _: Disturbed(3, interrupt))
 
-    def it_goes_on(typed):
+    def it_goes_on(_):
         work_here(place.patch)
         resumed = place.here("resume", "--json")
         assert (resumed.code, resumed.json["state"]) == (0, "done")

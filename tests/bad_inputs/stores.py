@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import zarr
+
 from tests.bad_inputs.paths import store
 from tests.bad_inputs.situation import cube
 
@@ -76,6 +77,17 @@ def wrong_size(place, change):
     chunk = path / "c" / "1" / "1" / "0"
     data = chunk.read_bytes()
     chunk.write_bytes(data[:-100] if change == "short" else data + bytes(100))
+    return path
+
+
+def bomb(place):
+    """A zstd frame of 65,536 blocks of one repeated byte each (RFC 8878, 3.1.1.2): small stored, huge unpacked."""
+    path = place.folder / "bomb.zarr"
+    zarr.create_array(str(path), data=cube(), chunks=(6, 5, 8), compressors=zarr.codecs.ZstdCodec(), dimension_names=("y", "x", "band"))
+    blocks, size = 1 << 16, 1 << 17
+    header = b"\x28\xb5\x2f\xfd\xe0" + (blocks * size).to_bytes(8, "little")
+    body = [(size << 3 | 1 << 1 | (number == blocks - 1)).to_bytes(3, "little") + b"\0" for number in range(blocks)]
+    (path / "c" / "0" / "0" / "0").write_bytes(header + b"".join(body))
     return path
 
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from lakecv import config, registry
 from lakecv.api.learnt import load_states
-from lakecv.execution.chain import build_chain, stored_outputs
+from lakecv.execution.chain import build_chain
 from lakecv.execution.drive import drive
 from lakecv.execution.stagerun import Crew
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, grow_add
@@ -105,9 +105,13 @@ def _through_site(bout, pool, workers):
     setup = Setup("r-bench", bout.lake, bout.plan, bout.dataset, bout.dataset.did, f"{folder}/home", "")
     began = time.perf_counter()
     area.start(setup)
-    crew = Crew(area, pool, workers, lambda progress: None, 600.0, time.monotonic())
+    crew = Crew(area, pool, workers, _unseen, 600.0, time.monotonic())
     computed = drive(crew, setup, bout.chain)
     return time.perf_counter() - began, (computed.stored, computed.tallies)
+
+
+def _unseen(_):
+    """Take progress and show it to nobody, as in a script."""
 
 
 def _bare(bout, workers):

@@ -72,7 +72,7 @@ def _lloyd(counts, state, options, turns):
 
 
 def _kmeans(counts, k, rounds, turns=6):
-    from sklearn.cluster import KMeans as Peer
+    from sklearn import cluster
 
     options = KMeansOptions(k=k, restarts=1, tolerance=0.0, passes=1000)
     start = KMeans().start(_sample(counts), {"cube": _cube(counts)}, options)
@@ -85,7 +85,7 @@ def _kmeans(counts, k, rounds, turns=6):
         spent = []
         for number in (1, made + 1):  # the difference leaves out what scikit-learn does once
             clock = time.perf_counter()
-            peer = Peer(k, init=first, n_init=1, max_iter=number, tol=0, algorithm="lloyd", copy_x=False).fit(wide)
+            peer = cluster.KMeans(k, init=first, n_init=1, max_iter=number, tol=0, algorithm="lloyd", copy_x=False).fit(wide)
             spent.append(time.perf_counter() - clock)
         theirs.append((spent[1] - spent[0]) / max(peer.n_iter_ - 1, 1))
     _agree(counts[:CELL_PIXELS], _spectra(end), peer.cluster_centers_)
@@ -104,7 +104,7 @@ def _agree(values, ours, theirs):
 
 
 def _pca(counts, dtype, rounds, components=8):
-    from sklearn.decomposition import PCA as Peer
+    from sklearn import decomposition
 
     options = PCAOptions(components=components)
     start = PCA().start(_sample(counts, 1024), {"cube": _cube(counts)}, options)
@@ -114,7 +114,7 @@ def _pca(counts, dtype, rounds, components=8):
         end = PCA().update(start, _pass(PCA(), counts, start, options), options).state
         ours.append(time.perf_counter() - clock)
         clock = time.perf_counter()
-        peer = Peer(components, svd_solver="covariance_eigh").fit(wide)
+        peer = decomposition.PCA(components, svd_solver="covariance_eigh").fit(wide)
         theirs.append(time.perf_counter() - clock)
     if not np.allclose(end.arrays["variances"], peer.explained_variance_, rtol=1e-3):
         raise RuntimeError(f"variances {end.arrays['variances']} and {peer.explained_variance_} of the same data")

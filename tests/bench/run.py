@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench.table import PAGE, append, stamp  # noqa: E402
+from tests.bench.table import PAGE, append, stamp
 
-NAMES = ("startup", "planning", "overhead", "memory", "peers")
+NAMES = ("startup", "planning", "overhead", "memory", "demo", "peers")
 
 
 def main():

@@ -40,7 +40,7 @@ atexit.register(lambda: print(seen[0], file=sys.stderr))
 
 def measure(*, toy=False):
     """Rows for help, an empty listing, a listing of many datasets, and the first byte of ``show``."""
-    times, count = (2, 5) if toy else (7, 100)
+    times, count = (1, 3) if toy else (7, 100)
     with TemporaryDirectory(prefix="lakecv-bench-") as folder:
         full, empty = Path(folder) / "full", Path(folder) / "empty"
         _fill(full, count)

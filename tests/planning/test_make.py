@@ -62,3 +62,12 @@ def test_the_digest_is_the_job_and_not_the_plan():
     one, two = make_plan(wish(), SITE), make_plan(wish(), replace(SITE, max_workers=9))
     assert one.blocks != two.blocks
     assert one.job.digest == two.job.digest
+
+
+def test_a_given_state_leaves_only_the_map_and_the_pack_to_be_done_and_keeps_nothing():
+    usual = wish()
+    given = replace(usual, job=replace(usual.job, state=("a:c", "1")))
+    plan = make_plan(given, SITE)
+    assert [stage.kind for stage in plan.stages] == [StageKind.MAP, StageKind.PACK]
+    assert plan.keep_nbytes == 0 < make_plan(usual, SITE).keep_nbytes
+    assert plan.nbytes_near == usual.dataset.cube.main.nbytes

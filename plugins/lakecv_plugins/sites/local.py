@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import multiprocessing.spawn
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,24 +50,48 @@ class LocalSite:
         import dask
         from distributed import Client, LocalCluster
 
-        with dask.config.set(_CONFIG), dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}), _main_unseen():
-            cluster = LocalCluster(
-                n_workers=plan.workers, threads_per_worker=plan.threads, processes=True, host="127.0.0.1",
-                memory_limit=site.worker.memory_nbytes, dashboard_address=None, silence_logs=50,
-            )
-            with cluster, Client(cluster) as client:
+        with dask.config.set(_CONFIG), dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}), _own_main():
+            with _uninterrupted():
+                cluster = LocalCluster(
+                    n_workers=plan.workers, threads_per_worker=plan.threads, processes=True, host="127.0.0.1",
+                    memory_limit=site.worker.memory_nbytes, dashboard_address="127.0.0.1:0", silence_logs=50,
+                )
+                client = Client(cluster)
+            try:
                 yield DaskPool(client, work)
+            finally:
+                with _uninterrupted():
+                    client.close()
+                    cluster.close()
 
 
 @contextmanager
-def _main_unseen() -> Iterator[None]:
-    """Keep spawned workers from importing the caller's script: a script needs no ``if __name__ == "__main__"`` guard."""
+def _uninterrupted() -> Iterator[None]:
+    """Put a Ctrl-C or SIGTERM off to the end: a half-started cluster cannot be closed and says so at length."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    usual = {number: signal.signal(number, lambda number, _: came.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def _own_main() -> Iterator[None]:
+    """Have spawned workers import :mod:`lakecv_plugins.sites.worker_main` in place of the caller's script."""
     usual = multiprocessing.spawn.get_preparation_data
 
-    def without_main(name: str) -> dict[str, Any]:
-        return {key: value for key, value in usual(name).items() if not key.startswith("init_main")}
+    def with_own_main(name: str) -> dict[str, Any]:
+        data = {key: value for key, value in usual(name).items() if not key.startswith("init_main")}
+        return {**data, "init_main_from_name": "lakecv_plugins.sites.worker_main"}
 
-    multiprocessing.spawn.get_preparation_data = without_main
+    multiprocessing.spawn.get_preparation_data = with_own_main
     try:
         yield
     finally:
