@@ -97,7 +97,7 @@ class CellGrid:
     --------
     >>> grid = CellGrid(100, 100, (128, 64))
     >>> grid.cell, [cell.window.npixels for cell in grid.cells(Window(0, 100, 0, 64))]
-    ((64, 64), [4096, 2304])
+    ((50, 64), [3200, 3200])
     """
 
     ny: int

@@ -234,11 +234,12 @@ class Lake:
                 cards.append(ModelCard(card.name, model.version, card.distribution, option_cards(model)))
         return tuple(cards)
 
-    def plugins(self) -> tuple[PluginReport, ...]:
-        """List what is plugged in, each tried by itself: one that fails hides no other."""
-        tried = ((card, registry.problem(card)) for card in registry.plugins())
+    def plugins(self, *, check: bool = False) -> tuple[PluginReport, ...]:
+        """List what is plugged in and import none of it; with ``check`` try each by itself: one that fails hides no other."""
+        cards = [(card, registry.problem(card) if check else None) for card in registry.plugins()]
         return tuple(
-            PluginReport(card.group, card.name, card.distribution, card.version, not problem, problem) for card, problem in tried
+            PluginReport(card.group, card.name, card.distribution, card.version, None if problem is None else not problem, problem or "")
+            for card, problem in cards
         )
 
     def config(self) -> tuple[config.Setting, ...]:

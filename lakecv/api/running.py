@@ -261,7 +261,7 @@ def _has_axis(arrays: tuple[ArraySpec, ...], tables: tuple[tuple[TableSpec, Arra
 
 
 def _facts(chain: tuple[ChainLink, ...], states: tuple[State | None, ...]) -> Iterator[tuple[str, str]]:
-    """What a state says of itself; names that begin with an underscore are the model's own business."""
+    """Tell what a state says of itself; names that begin with an underscore are the model's own business."""
     for link, state in zip(chain, states, strict=True):
         for name, value in sorted(state.attributes.items() if state else ()):
             if name.startswith("_"):

@@ -50,17 +50,21 @@ def models(
     emit(document, [*text, here.next(*words)], as_json=as_json)
 
 
-def plugins(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """List what is plugged in. Storage, formats, catalogs, models and sites, with what fails to load."""
+def plugins(
+    ctx: typer.Context, *,
+    check: Annotated[bool, typer.Option("--check", help="Load each one and say what fails; else none is imported.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what is plugged in. Storage, formats, catalogs, models and sites, with where each comes from."""
     from lakecv.cli import cards, jsonout
 
     with opened(ctx, as_json=as_json) as lake:
-        found = lake.plugins()
+        found = lake.plugins(check=check)
     for card in found:
         if card.problem:
             note(f"warning: {clean(card.problem)}")
     document: jsonout.Document = {"plugins": [jsonout.plugin(card) for card in found]}
-    emit(document, [*cards.plugins(found), session_of(ctx).next("models")], as_json=as_json)
+    emit(document, [*cards.plugins(found), session_of(ctx).next(*(("models",) if check else ("plugins", "--check")))], as_json=as_json)
 
 
 def config_show(ctx: typer.Context, *, as_json: Json = False) -> None:
@@ -84,5 +88,5 @@ def demo(
     with interruptible(), shown(quiet=as_json) as progress:
         done = session.lake_type().demo(folder, progress=progress)
     removal = f"  to delete it: {shlex.join(['rm', '-r', str(done.folder)])}"
-    following = Session(str(done.folder)).next("show", str(done.run.output))
+    following = Session(f"{done.folder}/lake").next("show", str(done.run.output))
     emit(jsonout.demo(done), [*render.demo(done), removal, following], as_json=as_json)

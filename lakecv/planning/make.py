@@ -57,7 +57,8 @@ def make_plan(wish: Wish, site: Site) -> Plan:
             "give workers more memory in the site's profile, or register a copy (without --in-place): its chunks are small",
         )
     near = replica.rse in site.near
-    total = _nbytes_read(stages, memory.keep * workers >= nbytes)
+    stored = wish.dataset.nbytes / max(cube.nbytes, 1)  # what is fetched is compressed
+    total = int(stored * _nbytes_read(stages, memory.keep * workers >= nbytes))
     return Plan(
         job=wish.job, input=cube, output=replace(cube, arrays=wish.outputs), blocks=blocks, stages=stages,
         site=site.name, scheduler=site.scheduler, workers=workers, threads=site.worker.threads, replica=replica,

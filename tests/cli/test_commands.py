@@ -44,9 +44,9 @@ NEXT = {
     "export": "lakecv show museo:tavola",
     "sites": "lakecv models",
     "models": "lakecv models kmeans",
-    "plugins": "lakecv models",
+    "plugins": "lakecv plugins --check",
     "config-show": "lakecv sites",
-    "demo": "lakecv --lake ./lakecv-demo show user.anna:tavola.pca-kmeans.1",
+    "demo": "lakecv --lake ./lakecv-demo/lake show user.anna:tavola.pca-kmeans.1",
 }
 
 

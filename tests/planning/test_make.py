@@ -16,7 +16,7 @@ from lakecv.site import Resources, Site
 SITE = Site("here", "local", Resources(1, 4 << 30), 2, ("near",))
 
 
-def wish(ny=512, nx=512, depth=64, chunk=64, replicas=("near",), passes=10):
+def wish(ny=512, nx=512, depth=64, *, chunk=64, replicas=("near",), passes=10):
     spec = ArraySpec("data", Role.DATA, ("y", "x", "spectral"), (ny, nx, depth), "uint16", (chunk, chunk, depth))
     cube = CubeSpec(Grid(ny, nx), SpectralAxis(depth), (spec,))
     held = tuple(Replica(rse, f"data/{rse}") for rse in replicas)

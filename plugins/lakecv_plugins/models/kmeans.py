@@ -221,7 +221,7 @@ def _table_specs(main: ArraySpec, options: KMeansOptions) -> list[TableSpec]:
     return found
 
 
-def _label_dtype(k: int) -> type[np.uint8] | type[np.uint16]:
+def _label_dtype(k: int) -> type[np.uint8 | np.uint16]:
     """Smallest type whose highest value is free for no data."""
     return np.uint8 if k <= np.iinfo(np.uint8).max else np.uint16
 
