@@ -321,6 +321,11 @@ class ArraySpec:
         return math.prod(self.shape) * self.itemsize
 
     @property
+    def third(self) -> str:
+        """Name of the third dim; ``band`` where there is none."""
+        return self.dims[2] if len(self.dims) > 2 else "band"  # noqa: PLR2004  (y, x and the third)
+
+    @property
     def is_image(self) -> bool:
         """True where the first two dims are y and x, so that blocks cut it."""
         return self.dims[:2] == ("y", "x")

@@ -251,7 +251,7 @@ def _label_tables(computed: Computed, main: ArraySpec) -> Iterator[tuple[TableSp
     counts = computed.tallies[LABEL_COUNTS]
     sums = exact.value(computed.tallies[LABEL_SUMS], label_exponent(main))
     mean = sums / np.maximum(counts, 1)[:, None]
-    yield TableSpec("mean_spectrum", ("label", "spectral"), "float64", "mean spectrum of each label", main.unit), mean
+    yield TableSpec("mean_spectrum", ("label", main.third), "float64", "mean spectrum of each label", main.unit), mean
     yield TableSpec("area", ("label",), "int64", "area of each label", "pixels"), counts
 
 

@@ -6,6 +6,7 @@ The figures decide the size of blocks and what the user is told, never a result.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lakecv.cube import ArraySpec, CubeSpec, Role
@@ -17,8 +18,11 @@ __all__ = ["Memory", "memory_of", "pixel_seconds", "stages_of", "stored_nbytes"]
 
 DECODE_NBYTES_PER_SECOND = 1.2e9  # of raw samples, one core: zstd + bitshuffle + crc32c
 SAMPLE_CELLS = 32  # at most so many cells are read for a sample
-_DRIVER_NBYTES = 260 << 20  # interpreter, scheduler and what the driver imports
-_WORKER_NBYTES = 190 << 20  # interpreter and what a worker imports
+_DRIVER_NBYTES = 145 << 20  # measured: interpreter, scheduler, what the driver imports, and Python's resource tracker
+_WORKER_NBYTES = 100 << 20  # measured 85 MiB: interpreter and what a worker imports; the rest is the allocator's slack
+_STATISTICS_AT_WORK = 6  # measured with PCA: a sum, one cell's statistics, and temporaries as large, of which adding makes three
+_STATISTICS_AT_UPDATE = 15  # measured 9 with PCA, and 6 inside LAPACK's eigensolver
+_SAMPLE_NBYTES = 20  # measured with k-means, for each sample: as read, in float32, in float64, and one of them again
 _KEEP_SHARE = 0.25  # of a worker's memory, for sheets that later passes read again
 
 
@@ -79,15 +83,24 @@ def memory_of(
     cell_pixels = math.prod(cube.cells.cell)
     per_pixel = stored_nbytes(cube) / (cube.grid.ny * cube.grid.nx)
     scratch = sum(workload.scratch_nbytes_per_pixel for workload in workloads) * cell_pixels
-    learning = sum(2 * workload.statistics_nbytes + workload.state_nbytes for workload in workloads)
+    learning = sum(_STATISTICS_AT_WORK * workload.statistics_nbytes + workload.state_nbytes for workload in workloads)
     block = sum(spec.nbytes for spec in outputs) / blocks
     shard = max((math.prod(spec.shards or spec.chunks) * spec.itemsize for spec in outputs), default=0)
     thread = int(2.5 * chunk_pixels * per_pixel + scratch + learning + max(3 * block, 2 * shard))
-    sample = max((workload.sample_pixels for workload in workloads), default=0) * int(per_pixel) * 6
     passes = max((workload.passes for workload in workloads), default=0)
     budget = min(int(site.worker.memory_nbytes * _KEEP_SHARE), math.ceil(stored_nbytes(cube) / workers))
     return Memory(
-        _DRIVER_NBYTES + 3 * max((workload.statistics_nbytes for workload in workloads), default=0) + sample,
+        _DRIVER_NBYTES + max(_learning(cube, workloads), default=0),
         _WORKER_NBYTES + site.worker.threads * thread,
         budget if passes else 0,
     )
+
+
+def _learning(cube: CubeSpec, workloads: tuple[Workload, ...]) -> Iterator[int]:
+    """Bytes that the driver needs for each link at once: to start from its sample, or to update its state."""
+    third = cube.main.shape[2:]
+    for workload in workloads:
+        npixels = min(workload.sample_pixels, cube.grid.ny * cube.grid.nx)
+        sample = npixels * math.prod(third) * _SAMPLE_NBYTES
+        yield max(sample, _STATISTICS_AT_UPDATE * workload.statistics_nbytes)
+        third = next(iter(workload.outputs), cube.main).shape[2:]

@@ -214,8 +214,7 @@ def _outputs(shape: tuple[int, int], k: int) -> tuple[ArraySpec, ...]:
 
 
 def _table_specs(main: ArraySpec, options: KMeansOptions) -> list[TableSpec]:
-    third = main.dims[2] if len(main.dims) > 2 else "band"  # noqa: PLR2004
-    found = [TableSpec("centroids", ("cluster", third), "float64", "centroid of each cluster")]
+    found = [TableSpec("centroids", ("cluster", main.third), "float64", "centroid of each cluster")]
     if options.k == AUTO:
         found.append(TableSpec("silhouette", ("k", "column"), "float64", "silhouette of the sample for each k"))
     return found

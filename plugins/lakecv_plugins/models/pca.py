@@ -81,7 +81,7 @@ class PCA:
         )
         triangle = bands * (bands + 1) // 2
         return Workload(
-            outputs=(scores,), tables=_TABLES, stages=(StageKind.SAMPLE, StageKind.REDUCE, StageKind.MAP),
+            outputs=(scores,), tables=_tables(main), stages=(StageKind.SAMPLE, StageKind.REDUCE, StageKind.MAP),
             sample_pixels=max(32, min(_SAMPLE_PIXELS, _SAMPLE_NBYTES // (4 * bands))), passes=1,
             seconds_per_pixel=bands * (_SECONDS_PER_SAMPLE + bands * _SECONDS_PER_PRODUCT),
             scratch_nbytes_per_pixel=20 * bands + 24 * bands**2 // CELL_PIXELS, state_nbytes=8 * bands * (options.components + 4),
@@ -154,12 +154,14 @@ class PCA:
         return {table: state.arrays[array] for table, array in names.items()}
 
 
-_TABLES = (
-    TableSpec("loadings", ("component", "spectral"), "float64", "loadings of the principal components"),
-    TableSpec("explained_variance", ("component",), "float64", "variance of each component"),
-    TableSpec("explained_variance_ratio", ("component",), "float64", "share of the variance that each component explains"),
-    TableSpec("mean", ("spectral",), "float64", "mean of the (scaled) spectra"),
-)
+def _tables(main: ArraySpec) -> tuple[TableSpec, ...]:
+    channel = "feature" if main.third == "component" else main.third  # components of components
+    return (
+        TableSpec("loadings", ("component", channel), "float64", "loadings of the principal components"),
+        TableSpec("explained_variance", ("component",), "float64", "variance of each component"),
+        TableSpec("explained_variance_ratio", ("component",), "float64", "share of the variance that each component explains"),
+        TableSpec("mean", (channel,), "float64", "mean of the (scaled) spectra"),
+    )
 
 
 def _square(triangle: NDArray[np.float64], size: int) -> NDArray[np.float64]:
