@@ -63,7 +63,7 @@ def render(data: ReportData) -> bytes:
         run=data.run, plan=data.plan, job=data.run.job, dataset=data.dataset, command=data.command,
         lead=_lead(data), tiles=_tiles(data), warnings=data.dataset.warnings,
         maps=maps, others=others,
-        aspect=round(aspect(grid), 4), scale=scale_bar(grid),
+        aspect=round(aspect(grid), 4), scale=scale_bar(grid), upward=grid.wcs is not None,
         clusters=_clusters(data)[:_LABELS], left_out=max(0, len(data.label_areas()) - _LABELS),
         spectra=[c for c in shown if isinstance(c, Chart) and c.section == "spectra"],
         scores=[c for c in shown if isinstance(c, Chart) and c.section == "scores"],
@@ -110,7 +110,7 @@ def _tiles(data: ReportData) -> list[tuple[str, str]]:
     grid = data.dataset.cube.grid
     tiles.append((f"{grid.ny * grid.nx:,}", "pixels"))
     if data.run.seconds is not None:
-        tiles.append((text.duration(data.run.seconds), f"on {data.plan.site}, {data.plan.workers} workers"))
+        tiles.append((text.duration(data.run.seconds), f"on {data.plan.site}, {data.plan.workers} worker{'s' * (data.plan.workers > 1)}"))
     tiles.append((text.nbytes(data.run.nbytes_far), "read from afar"))
     return tiles
 
@@ -123,6 +123,8 @@ def _maps(data: ReportData) -> tuple[list[Picture], list[Picture]]:
     if data.quicklook is None:
         return first, others
     note = "False colors: three parts of the spectral axis, from blue (first channels) to red (last)."
+    if data.dataset.cube.grid.wcs is not None:
+        note += " The first row is at the bottom, as in FITS."
     return [Picture(data_uri(data.quicklook), "Quick look of the input", Role.RGB, note), *first], others
 
 

@@ -186,3 +186,12 @@ def test_counts_with_a_wide_range_can_be_seen_on_a_logarithmic_scale(report):
 def test_no_chart_writes_the_source_of_a_formula(report):
     for model in ("kmeans", "pca"):
         assert "mathdefault" not in _charts_text(_Page(render(report(model))))
+
+
+def test_a_sky_picture_has_its_first_row_at_the_bottom(report):
+    data = report()
+    cube = data.dataset.cube
+    sky = replace(data.dataset, cube=replace(cube, grid=replace(cube.grid, wcs="CTYPE1  = 'RA---TAN'")))
+    turned = [attrs.get("class") for tag, attrs in _Page(render(replace(data, dataset=sky))).tags if tag == "img"]
+    assert "upward" in turned
+    assert "upward" not in [attrs.get("class") for tag, attrs in _Page(render(data)).tags if tag == "img"]
