@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from lakecv.errors import Kind
+from lakecv.job import StageKind
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.site import Site
 
@@ -110,7 +111,8 @@ class DaskPool:
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
-        worker = self._had.get((task.window.y0, task.window.x0))
+        packs = task.kind is StageKind.PACK  # reads parts, not sheets, and all shards of a small result begin at the same pixel
+        worker = None if packs else self._had.get((task.window.y0, task.window.x0))
         near: dict[str, Any] = {"workers": [worker], "allow_other_workers": True} if worker else {}
         key = f"{task.key}@{task.attempt}-{time.monotonic_ns()}"
         future = self._client.submit(self._work, task, key=key, pure=False, retries=0, **near)
