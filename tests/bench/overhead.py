@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tempfile import mkdtemp
 
 import numpy as np
+import psutil
 from threadpoolctl import threadpool_limits
 
 from lakecv import config, registry
@@ -63,11 +64,16 @@ def measure(*, toy=False, rounds=5):
     shape, workers, rounds = ((96, 80, 64), 1, 1) if toy else ((1024, 1024, 512), 2, rounds)
     with lake_of_counts(shape, max_workers=workers) as lake:
         found, sides = _rounds(_prepare(lake), rounds, workers)
-    ratios = [site / bare for site, bare in sides]
-    seconds = [statistics.median(side) for side in zip(*sides, strict=True)]
+    ratios = [site[0] / bare[0] for site, bare in sides]
     each = ", ".join(f"{ratio:.3f}" for ratio in ratios)
-    cells = (size_of(shape), f"{seconds[1]:.2f} s", f"{seconds[0]:.2f} s", f"{statistics.median(ratios):.3f} ({each})", f"{found:.1f} s")
-    return [Row(SECTION, cells)]
+    site, bare = (_told(side) for side in zip(*sides, strict=True))
+    return [Row(SECTION, (size_of(shape), bare, site, f"{statistics.median(ratios):.3f} ({each})", f"{found:.1f} s"))]
+
+
+def _told(side):
+    """Medians of one side: wall seconds, and in brackets those of all its processors together."""
+    wall, cpu = (statistics.median(values) for values in zip(*side, strict=True))
+    return f"{wall:.2f} s ({cpu:.2f})"
 
 
 def _prepare(lake):
@@ -82,7 +88,7 @@ def _prepare(lake):
 
 
 def _rounds(bout, rounds, workers):
-    """Seconds of starting, and of (site, bare) for every round."""
+    """Seconds of starting; for every round (wall, processor) seconds of the site and of the threads."""
     site = config.site(bout.plan.site)
     threadpool_limits(1)  # as in a worker
     began, sides = time.perf_counter(), []
@@ -91,10 +97,24 @@ def _rounds(bout, rounds, workers):
         started = time.perf_counter() - began
         _bare(bout, workers)
         for _ in range(rounds):
-            (site_seconds, one), (bare_seconds, two) = _through_site(bout, pool, workers), _bare(bout, workers)
+            site_seconds, one = _clocked(_through_site, bout, pool, workers)
+            bare_seconds, two = _clocked(_bare, bout, workers)
             _same(one, two)
             sides.append((site_seconds, bare_seconds))
     return started, sides
+
+
+def _clocked(side, *given):
+    """(wall, processor) seconds of one round of a side, children included, and what it made."""
+    before = _processor_seconds()
+    wall, made = side(*given)
+    return (wall, _processor_seconds() - before), made
+
+
+def _processor_seconds():
+    own = psutil.Process()
+    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
 
 
 def _through_site(bout, pool, workers):
@@ -118,22 +138,23 @@ def _bare(bout, workers):
     """Do the same with threads and nothing else: no task, no part, no record."""
     home = registry.open_objects(join_url(bout.lake, f"{bout.folder()}/home"))
     began = time.perf_counter()
+    objects = registry.open_objects(join_url(bout.lake, bout.dataset.home))
+    manifest = load_manifest(objects, bout.dataset.digest)
     arrays = {spec.name: np.empty(spec.shape, spec.dtype) for spec in bout.plan.output.arrays}
     with ThreadPoolExecutor(workers) as pool:
         tallies = {}
-        for more in pool.map(lambda block: _map_bare(bout, block.window, arrays), bout.plan.blocks):
+        for more in pool.map(lambda block: _map_bare(bout, block.window, (objects, manifest), arrays), bout.plan.blocks):
             tallies = grow_add(tallies, more)
         wanted = [(spec, shard) for spec in bout.plan.output.arrays for shard in shards(spec)]
         stored = list(pool.map(lambda each: _write_bare(home, *each, arrays), wanted))
     return time.perf_counter() - began, (tuple(stored), tallies)
 
 
-def _map_bare(bout, window, arrays):
+def _map_bare(bout, window, source, arrays):
     """One block: read, apply, add up the spectra of each label."""
-    dataset, [link] = bout.dataset, bout.chain
-    objects = registry.open_objects(join_url(bout.lake, dataset.home))
+    dataset, [link], (objects, manifest) = bout.dataset, bout.chain, source
     main = dataset.cube.main
-    readers = {main.name: open_array(objects, main, load_manifest(objects, dataset.digest), dataset.path_of(main.name))}
+    readers = {main.name: open_array(objects, main, manifest, dataset.path_of(main.name))}
     tallies = {}
     for cell, sheet in read_sheets(dataset.cube, readers, window):
         made = link.apply(sheet, bout.state).arrays
