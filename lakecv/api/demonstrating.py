@@ -6,46 +6,49 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lakecv.api.lake import Lake
-from lakecv.api.running import Finished
 from lakecv.api.values import Demo
 from lakecv.cube import ArraySpec, Role
-from lakecv.demo.paint import Painting, paint
+from lakecv.demo.paint import Painting
 from lakecv.demo.scan import AXIS, GRID, scan
 from lakecv.errors import Conflict, Kind
-from lakecv.execution.workarea import Setup
 from lakecv.job import Scalar
 from lakecv.numerics.scores import adjusted_rand_index
-from lakecv.plan import Progress, Run
 from lakecv.ports import ReadHints
 from lakecv.report.data import ReportData
 from lakecv.sheet import Array
 
-__all__ = ["play"]
+if TYPE_CHECKING:
+    from lakecv.api.lake import Lake
+
+__all__ = ["play", "prepared", "with_truth"]
 
 _DID = "demo:painting"
 _MODEL = "pca+kmeans"
 _FILES = {"lake", "painting.npy", "pigments.npy", "report.html"}
 
 
-def play(folder: Path, progress: Callable[[Progress], None] | None) -> Demo:
-    """Run the demo in a folder; a second call finds everything done.
+def prepared(folder: Path) -> Path:
+    """Make the demo's folder and name the lake in it.
 
     Raises
     ------
     Conflict
         If the folder holds something else (kind ``output-exists``).
     """
-    clock = time.perf_counter()
     if folder.exists() and {item.name for item in folder.iterdir()} - _FILES:
         raise Conflict(f"{folder} holds other files", Kind.OUTPUT_EXISTS, "give another --folder")
     folder.mkdir(parents=True, exist_ok=True)
-    painting = paint()
-    lake = _KnownLake(painting, folder / "lake", progress)
+    return folder / "lake"
+
+
+def play(lake: Lake, painting: Painting, folder: Path) -> Demo:
+    """Run the demo; a second call finds everything done."""
+    clock = time.perf_counter()
     done = lake.register(
         _scanned(folder, painting), _DID, title="A small painting, scanned",
         hints=ReadHints(dims="y,x,spectral", axis=f"energy:{AXIS.unit}:{AXIS.start}:{AXIS.step}", pixel_size=_pixel_size()),
@@ -59,22 +62,18 @@ def play(folder: Path, progress: Callable[[Progress], None] | None) -> Demo:
     return Demo(str(folder), done.dataset, run, _agreement(labels, painting), str(page), time.perf_counter() - clock)
 
 
-class _KnownLake(Lake):
-    """A lake whose reports show the truth, since here it is known."""
+def with_truth(painting: Painting) -> Callable[[ReportData], ReportData]:
+    """Show the truth in a report, since here it is known: the painting, the names of the pigments, the agreement."""
 
-    def __init__(self, painting: Painting, folder: Path, progress: Callable[[Progress], None] | None) -> None:
-        super().__init__(folder, progress=progress, scope="demo")
-        self._painting = painting
-
-    def _report_data(self, setup: Setup, run: Run, finished: Finished) -> ReportData:
-        data = super()._report_data(setup, run, finished)
+    def enrich(data: ReportData) -> ReportData:
         [labels] = [values for spec, values in data.images if spec.role is Role.LABELS]
-        score = ("agreement with the known pigments (ARI)", f"{_agreement(labels, self._painting):.3f}")
-        picture = ("painting", self._painting.rgb, Role.RGB)
+        score = ("agreement with the known pigments (ARI)", f"{_agreement(labels, painting):.3f}")
+        picture = _shown("painting", painting.rgb, Role.RGB)
         return replace(
-            data, images=(*data.images, _shown(*picture)), score=(*data.score, score),
-            label_names=_names(labels, self._painting),
+            data, images=(*data.images, picture), score=(*data.score, score), label_names=_names(labels, painting),
         )
+
+    return enrich
 
 
 def _scanned(folder: Path, painting: Painting) -> Path:

@@ -65,6 +65,7 @@ class Lake:
         self._objects = registry.open_objects(self.url)
         self._catalog = registry.catalog(self._objects, self._settings.catalog)
         self._watch = progress or default_watch()
+        self._enrich: Callable[[ReportData], ReportData] = lambda data: data
         self._runs = Runs(self.url, self._objects, self._catalog, self._watch, self._report_page, self._settings.deadline)
 
     def __repr__(self) -> str:
@@ -253,9 +254,13 @@ class Lake:
     @staticmethod
     def demo(folder: str | Path = "./lakecv-demo", *, progress: Callable[[Progress], None] | None = None) -> Demo:
         """Paint a small picture, scan it, cluster it, and say how well the pigments were found."""
-        from lakecv.api.demonstrating import play
+        from lakecv.api.demonstrating import play, prepared, with_truth
+        from lakecv.demo.paint import paint
 
-        return play(Path(folder), progress)
+        painting = paint()
+        lake = Lake(prepared(Path(folder)), progress=progress, scope="demo")
+        lake._enrich = with_truth(painting)
+        return play(lake, painting, Path(folder))
 
     # --- wiring -------------------------------------------------------------------------------------------------------
     def _did(self, text: str) -> DID:
@@ -294,11 +299,8 @@ class Lake:
     def _report_page(self, setup: Setup, run: Run, finished: Finished) -> bytes:
         from lakecv.report.page import render
 
-        return render(self._report_data(setup, run, finished))
-
-    def _report_data(self, setup: Setup, run: Run, finished: Finished) -> ReportData:
         home = registry.open_objects(join_url(self.url, setup.home))
-        return report_data(self.url, home, setup, run, finished)
+        return render(self._enrich(report_data(self.url, home, setup, run, finished)))
 
 
 _WATCH_SECONDS = 0.5
