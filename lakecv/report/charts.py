@@ -128,7 +128,7 @@ def _grid(spec: TableSpec, values: Array) -> Grid2D:
 
 def _item(dim: str, index: int) -> str:
     """Name of an entry along a dim: labels count from 0, as they are stored; all else from 1, as people do."""
-    return f"{dim} {index if dim == 'label' else index + 1}"
+    return f"{dim} {index if dim in {'label', 'cluster'} else index + 1}"
 
 
 def _axis(axis: SpectralAxis | None, size: int) -> tuple[NDArray[np.float64], str]:

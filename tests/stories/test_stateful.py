@@ -39,7 +39,7 @@ class LakeMachine(RuleBasedStateMachine):
         self.claimed, self.registered, self.committed = {}, {}, {}
 
     def area(self):
-        return WorkArea(registry.open_objects(f"{self.folder}/lake/work/r") if self.folder else self.objects)
+        return WorkArea(registry.open_objects(f"{self.folder}/lake/area") if self.folder else self.objects)
 
     def teardown(self):
         if getattr(self, "folder", None):
