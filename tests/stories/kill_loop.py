@@ -152,7 +152,12 @@ def one_run(server, template, lake, known, tally):
     log.unlink()
 
 
+def results(lake):
+    """Results that the catalog shows."""
+    return [dataset for dataset in Lake(lake, scope="kill").ls() if dataset.made_by]
+
+
 def result_digest(lake):
     """Digest of the data of the one result."""
-    [result] = [dataset for dataset in Lake(lake, scope="kill").ls() if dataset.made_by]
+    [result] = results(lake)
     return result.digest
