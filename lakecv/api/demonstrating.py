@@ -29,7 +29,7 @@ __all__ = ["play", "prepared", "with_truth"]
 
 _DID = "demo:painting"
 _MODEL = "pca+kmeans"
-_FILES = {"lake", "painting.npy", "pigments.npy", "report.html"}
+_FILES = {"lake", "painting.npy", "painting.part.npy", "pigments.npy", "report.html"}
 
 
 def prepared(folder: Path) -> Path:
@@ -81,7 +81,9 @@ def _scanned(folder: Path, painting: Painting) -> Path:
     cube = folder / "painting.npy"
     if not cube.exists():
         np.save(folder / "pigments.npy", painting.pigments, allow_pickle=False)
-        np.save(cube, scan(painting), allow_pickle=False)
+        part = folder / "painting.part.npy"  # so that a killed demo leaves no half of a cube under its name
+        np.save(part, scan(painting), allow_pickle=False)
+        part.rename(cube)
     return cube
 
 

@@ -7,6 +7,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from lakecv import registry
 from lakecv.api.values import OptionCard
 from lakecv.errors import InvalidInput, Kind, PluginError, nearest
@@ -34,7 +36,7 @@ def make_job(
     """
     names = models.split("+")
     live = [registry.model(name) for name in names]
-    given = dict(options)
+    given = {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
     keep = tuple(filter(None, str(given.pop(_KEEP, "")).split(",")))
     shares = _share_out(given, names, live)
     links = tuple(

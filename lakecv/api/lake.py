@@ -311,4 +311,6 @@ def _command(job: Job, plan: Plan, dataset: Dataset) -> str:
     multiple = len(job.links) > 1
     sets = [f"--set {f'{link.model}.' if multiple else ''}{name}={value}" for link in job.links for name, value in link.options]
     state = [f"--state {job.state[0]}"] if job.state else []
-    return " ".join(["lakecv run", job.name, str(dataset.did), f"--site {plan.site}", f"--seed {job.seed}", *state, *sets])
+    sets += [f"--set keep={','.join(job.keep)}"] if job.keep else []
+    where = [f"--site {plan.site}", f"--scope {job.scope}"]
+    return " ".join(["lakecv run", job.name, str(dataset.did), *where, f"--seed {job.seed}", *state, *sets])

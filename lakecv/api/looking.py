@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakecv import registry
 from lakecv.api.values import Verification
 from lakecv.cube import ArraySpec, Window
-from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound
+from lakecv.errors import InvalidInput, Kind, NotFound
 from lakecv.lake_io.codec import crc32c
 from lakecv.lake_io.objects import get_checked
 from lakecv.lake_io.place import FOLDERS, join_url, replica_url
@@ -27,13 +27,13 @@ __all__ = ["check_target", "open_lazy", "read_artifact", "read_whole", "verify",
 
 
 def open_lazy(lake: str, dataset: Dataset) -> xr.Dataset:
-    """Open a dataset lazily through zarr-python; every object is compared with the manifest when it is read."""
+    """Open a dataset lazily through zarr-python, samples as they are stored, each object compared with the manifest."""
     import xarray as xr
 
     from lakecv.lake_io.foreign import CheckedStore
 
     objects, manifest = _data(lake, dataset)
-    opened: xr.Dataset = xr.open_zarr(CheckedStore(objects, manifest), chunks=None, consolidated=None)
+    opened: xr.Dataset = xr.open_zarr(CheckedStore(objects, manifest), chunks=None, consolidated=None, mask_and_scale=False)
     opened.attrs |= {"did": str(dataset.did), "title": dataset.title, "digest": dataset.digest}
     return opened
 
@@ -69,10 +69,12 @@ def verify(lake: str, dataset: Dataset, watch: Callable[[Progress], None]) -> Ve
     missing: list[str] = []
     corrupt: list[str] = []
     listed = [(objects, item) for item in manifest.objects] + [(home, item) for item in manifest.artifacts]
+    seen = 0
     for done, (place, item) in enumerate(listed, 1):
         verdict = _verdict(place, item)
         (missing if verdict is None else corrupt).extend([] if verdict else [item.key])
-        watch(Progress("verify", "objects", done, len(listed), sum(each.nbytes for _, each in listed[:done]), 0.0))
+        seen += item.nbytes
+        watch(Progress("verify", "objects", done, len(listed), seen, 0.0))
     known = {*manifest.by_key, MANIFEST}
     extra = sorted(info.key for info in home.list() if info.key not in known)
     nbytes = sum(item.nbytes for _, item in listed)
@@ -106,24 +108,11 @@ def check_target(path: Path, lake: str, dataset: Dataset) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a file for the user; one that is there is never overwritten.
+    """Write a file for the user, all of it or nothing; one that is there is never overwritten."""
+    from lakecv.report.export import created
 
-    Raises
-    ------
-    Conflict
-        If there is a file already (kind ``output-exists``).
-    NotFound, Denied
-        If its folder is not there, or may not be written.
-    """
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except FileExistsError as err:
-        raise Conflict(f"{path} exists", Kind.OUTPUT_EXISTS, "give another --to") from err
-    except FileNotFoundError as err:
-        raise NotFound(f"there is no folder {path.parent}", Kind.PATH_UNKNOWN, f"mkdir -p {path.parent}") from err
-    except PermissionError as err:
-        raise Denied(f"{path} may not be written", Kind.FORBIDDEN, "choose a folder of yours") from err
+    with created(path) as part:
+        part.write_bytes(data)
 
 
 def _data(lake: str, dataset: Dataset) -> tuple[ObjectIO, Manifest]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 
 from lakecv.api.values import Registered
-from lakecv.errors import Denied, InvalidInput, Kind, NotFound, nearest
+from lakecv.canonical import digest
+from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, nearest
 from lakecv.lake_io.child import Request, convert_apart
 from lakecv.lake_io.convert import Converted, Watch
 from lakecv.lake_io.place import data_prefix, join_url
@@ -135,17 +136,50 @@ def register(lake: str, objects: ObjectIO, catalog: CatalogBackend, wanted: Want
     home = data_prefix(wanted.did, token_hex(6))
     similar = _similar(catalog, wanted.did)
     request = Request(str(wanted.path), join_url(lake, home), wanted.hints, wanted.reader, wanted.in_place)
+    _check_free(catalog, wanted.did)
     try:
         done = convert_apart(request, watch)
         _check_seen(objects, home)
-        stored = catalog.register(_dataset(wanted, done, home))
     except BaseException:  # Ctrl-C too: nothing half-written stays
         _remove(objects, home)
         raise
-    if stored.home != home:
-        _remove(objects, home)
+    stored = _entered(objects, catalog, _dataset(wanted, done, home))
     notes = (*done.notes, *similar)
     return Registered(stored, stored.home != home, time.perf_counter() - clock, done.cube.nbytes, notes)
+
+
+def _entered(objects: ObjectIO, catalog: CatalogBackend, mine: Dataset) -> Dataset:
+    """Enter into the catalog; what was written is removed only where the catalog is seen to hold another dataset.
+
+    An interrupt or a lost reply may come when the entry is there already: then the data belong to it.
+    """
+    try:
+        stored = catalog.register(mine)
+        if digest(stored.cube) != digest(mine.cube):
+            raise Conflict(
+                f"{mine.did} has the same bytes with another axis, grid or arrays", Kind.DID_MEANS_SOMETHING_ELSE,
+                "register it under another name, or leave the hints out",
+            )
+    finally:
+        if _holds_another(catalog, mine):
+            _remove(objects, mine.home)
+    return stored
+
+
+def _holds_another(catalog: CatalogBackend, mine: Dataset) -> bool:
+    try:
+        return catalog.lookup(mine.did).home != mine.home
+    except NotFound:
+        return True
+
+
+def _check_free(catalog: CatalogBackend, did: DID) -> None:
+    """Refuse a name that a run has claimed for its result."""
+    for claim in catalog.claims(did.scope, did.name):
+        if claim.did == did:
+            raise Conflict(
+                f"{did} is the name of a result of run {claim.write_id}", Kind.DID_MEANS_SOMETHING_ELSE, "choose another name",
+            )
 
 
 def _dataset(wanted: Wanted, done: Converted, home: str) -> Dataset:

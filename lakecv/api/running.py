@@ -6,6 +6,7 @@ Every step is create-only and idempotent, so running again, resuming and a secon
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,14 +14,15 @@ from importlib.metadata import version
 from secrets import token_hex
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lakecv import registry
 from lakecv.api.learnt import state_key
 from lakecv.api.registering import now
 from lakecv.canonical import dumps, loads
 from lakecv.cube import ArraySpec, CubeSpec
-from lakecv.errors import Kind, LakeCVError, NotFound, Unavailable, nearest
-from lakecv.execution.chain import ChainLink, build_chain
+from lakecv.errors import Corrupt, Kind, LakeCVError, NotFound, Unavailable, nearest
+from lakecv.execution.chain import ChainLink, build_chain, of_model
 from lakecv.execution.drive import BlocksFailed, Computed, drive
 from lakecv.execution.stagerun import Crew
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
@@ -40,6 +42,7 @@ from lakecv.site import Site
 __all__ = ["REPORT", "Finished", "Runs"]
 
 REPORT = "report.html"
+_RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +101,10 @@ class Runs:
 
     def _claim(self, job: Job, dataset: Dataset, *, again: bool) -> Claim:
         stem, run = _stem(job, dataset), f"r-{token_hex(5)}"
-        taken = [int(claim.did.name.removeprefix(stem)) for claim in self.catalog.claims(job.scope, stem)
-                 if claim.did.name.removeprefix(stem).isdecimal()]
-        number = max(taken, default=0) + 1
+        names = [claim.did.name for claim in self.catalog.claims(job.scope, stem)]
+        names += [did.name for did in self.catalog.search(job.scope) if did.name.startswith(stem)]  # a user may have chosen one
+        numbers = [name.removeprefix(stem) for name in names]
+        number = max((int(each) for each in numbers if each.isdecimal()), default=0) + 1
         while True:
             held = self.catalog.claim(Claim(DID(job.scope, f"{stem}{number}"), job.digest, run, now()))
             joins = held.job_digest == job.digest and not again and self._has_setup(held.write_id)
@@ -121,15 +125,18 @@ class Runs:
         NotFound
             If there is no such run (kind ``run-unknown``).
         """
+        if not _RUN.fullmatch(run) or not (self._is_done(run) or self._has_setup(run)):
+            raise NotFound(f"there is no run '{run}'", Kind.RUN_UNKNOWN, nearest(run, self.ids(), "runs"))
         try:
-            return loads(Run, self.objects.get(run_key(run)))
-        except NotFound:
-            pass
-        try:
-            setup = self.area(run).setup()
-        except NotFound as err:
-            raise NotFound(f"there is no run '{run}'", Kind.RUN_UNKNOWN, nearest(run, self.ids(), "runs")) from err
-        return self._unfinished(setup)
+            return self._finished(run) or self._unfinished(self.area(run).setup())
+        except (NotFound, Corrupt):  # a driver may have cleared the work area between two looks: then the run is done
+            done = self._finished(run)
+            if done is None:
+                raise
+            return done
+
+    def _finished(self, run: str) -> Run | None:
+        return loads(Run, self.objects.get(run_key(run))) if self._is_done(run) else None
 
     def _unfinished(self, setup: Setup) -> Run:
         area = self.area(setup.run)
@@ -172,7 +179,8 @@ class Runs:
         with registry.site(setup.plan.scheduler).pool(site, setup.plan, execute) as pool:
             slots = setup.plan.workers * setup.plan.threads
             crew = Crew(area, pool, slots, self.watch, self.deadline_seconds, time.monotonic())
-            computed = drive(crew, setup, chain)
+            with threadpool_limits(1):  # as in the workers: the bits of a fit must not depend on the cores of the driver
+                computed = drive(crew, setup, chain)
         return self._publish(setup, chain, computed)
 
     def _publish(self, setup: Setup, chain: tuple[ChainLink, ...], computed: Computed) -> Run:
@@ -239,7 +247,7 @@ def _tables(
     seen: set[str] = set()
     for link, state in zip(chain, states, strict=True):
         tallies = computed.tallies if link is chain[-1] else {}
-        made: Mapping[str, Array] = link.model.tables(state, tallies, link.options)
+        made: Mapping[str, Array] = of_model(link, lambda: link.model.tables(state, tallies, link.options))  # noqa: B023
         for spec in link.workload.tables:
             if spec.name in made:
                 name = spec.name if spec.name not in seen else f"{link.model.name}_{spec.name}"

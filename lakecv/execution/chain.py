@@ -5,21 +5,22 @@ Fitting a link sees the data through the links before it, cell by cell, so a cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lakecv import registry
 from lakecv.cube import ArraySpec, CubeSpec, Role
-from lakecv.errors import Conflict, InvalidInput, Kind, PluginError
+from lakecv.errors import Conflict, InvalidInput, Kind, LakeCVError, PluginError, nearest
 from lakecv.job import Job, Workload
 from lakecv.ports import Model
 from lakecv.sheet import Array, Result, Sheet, State
 
-__all__ = ["ChainLink", "build_chain", "check_result", "feed", "next_sheet", "stored_outputs"]
+__all__ = ["ChainLink", "build_chain", "check_result", "feed", "next_sheet", "of_model", "stored_outputs"]
 
+T = TypeVar("T")
 _PASSED_ON = {Role.SCORES, Role.EMBEDDING, Role.DATA}
 
 
@@ -70,9 +71,33 @@ def build_chain(job: Job, cube: CubeSpec) -> tuple[ChainLink, ...]:
     return tuple(chain)
 
 
+def of_model(link: ChainLink, call: Callable[[], T]) -> T:
+    """Call a model where the driver runs; what it raises in its arithmetic is its fault and not lakecv's.
+
+    Raises
+    ------
+    PluginError
+        In place of the arithmetic's own exception (kind ``contract-broken``).
+    """
+    try:
+        return call()
+    except LakeCVError:
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as err:
+        raise PluginError(
+            f"{link.model.name} failed: {type(err).__name__}: {err}", Kind.CONTRACT_BROKEN, "tell the author of the model",
+        ) from err
+
+
 def stored_outputs(chain: Sequence[ChainLink], keep: Sequence[str]) -> tuple[ArraySpec, ...]:
     """Arrays that are to be stored: all of the last link's, and of earlier ones those named in ``keep``."""
-    kept = [spec for link in chain[:-1] for spec in link.workload.outputs if spec.name in keep]
+    earlier = {spec.name: spec for link in chain[:-1] for spec in link.workload.outputs}
+    for name in keep:
+        if name not in earlier:
+            raise InvalidInput(
+                f"no earlier model of the chain makes '{name}'", Kind.OPTION_INVALID, nearest(name, earlier, "arrays to keep"),
+            )
+    kept = [earlier[name] for name in keep]
     return (*chain[-1].workload.outputs, *kept)
 
 

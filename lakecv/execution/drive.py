@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lakecv.cube import ArraySpec
 from lakecv.errors import InvalidInput, Kind
-from lakecv.execution.chain import ChainLink
+from lakecv.execution.chain import ChainLink, of_model
 from lakecv.execution.stagerun import Crew, run_stage
 from lakecv.execution.stages import grow_add, unpack_pick, unpack_tallies
 from lakecv.execution.tensors import unpack_arrays
@@ -19,13 +19,16 @@ from lakecv.execution.workarea import Setup
 from lakecv.job import StageKind
 from lakecv.lake_io.layout import shards
 from lakecv.numerics import exact
-from lakecv.numerics.sampling import cell_count, chosen_cells, merge
+from lakecv.numerics.sampling import Pick, cell_count, chosen_cells, merge
 from lakecv.plan import Outcome, Task
 from lakecv.ports import ReducibleModel
 from lakecv.records import StoredObject
 from lakecv.sheet import Sample, State, Statistics, Step
 
 __all__ = ["BlocksFailed", "Computed", "drive"]
+
+
+_MORE_CELLS = 4
 
 
 class BlocksFailed(Exception):
@@ -96,17 +99,24 @@ class _Drive:
         link, cells, seed = self.chain[number], self.setup.dataset.cube.cells, self.setup.plan.job.seed
         height, width = cells.cell
         n = link.workload.sample_pixels
-        chosen = chosen_cells(len(cells), seed, cell_count(len(cells), n, height * width))
-        name = f"{number}-sample"
-        task = Task(self.crew.area.url, name, StageKind.SAMPLE, number, 0, cells.window, earlier)
-        tasks = [replace(task, index=int(index), window=cells.at(int(index)).window) for index in chosen]
-        pick = merge([unpack_pick(self.crew.area.part(outcome)) for outcome in _all_done(run_stage(self.crew, name, tasks))], n)
+        count = cell_count(len(cells), n, height * width)
+        pick = self._pick(number, earlier, count, n)
+        while len(pick.spectra) < n and count < len(cells):  # usable pixels are few: look into more cells, in hash order
+            count = min(len(cells), _MORE_CELLS * count)
+            pick = self._pick(number, earlier, count, n)
         if not len(pick.spectra):
-            raise InvalidInput("no usable pixel among those sampled", Kind.NOTHING_VALID, "check the mask of the dataset")
+            raise InvalidInput("the dataset has no usable pixel", Kind.NOTHING_VALID, "check its mask and its no-data value")
         sample = Sample(pick.spectra, pick.y, pick.x, cells.ny * cells.nx, seed)
-        step = Step(_learns(link).start(sample, link.specs, link.options), done=False)
-        self.crew.area.save_state(f"{number}-start", step)
-        return step
+        state = of_model(link, lambda: _learns(link).start(sample, link.specs, link.options))
+        return self.crew.area.save_state(f"{number}-start", Step(state, done=False))
+
+    def _pick(self, number: int, earlier: tuple[str, ...], count: int, n: int) -> Pick:
+        """Sample ``count`` cells; those that were sampled before are committed."""
+        cells, name = self.setup.dataset.cube.cells, f"{number}-sample"
+        task = Task(self.crew.area.url, name, StageKind.SAMPLE, number, 0, cells.window, earlier)
+        chosen = chosen_cells(len(cells), self.setup.plan.job.seed, count)
+        tasks = [replace(task, index=int(index), window=cells.at(int(index)).window) for index in chosen]
+        return merge([unpack_pick(self.crew.area.part(outcome)) for outcome in _all_done(run_stage(self.crew, name, tasks))], n)
 
     def _pass(self, stage: str, states: tuple[str, ...], state: State) -> Step:
         """One pass over all blocks, and the state that follows."""
@@ -114,9 +124,8 @@ class _Drive:
         total: Statistics = {}
         for outcome in self._over_blocks(stage, StageKind.REDUCE, states):
             total = exact.add(total, unpack_arrays(self.crew.area.part(outcome)))
-        step = _learns(link).update(state, total, link.options)
-        self.crew.area.save_state(stage, step)
-        return step
+        step = of_model(link, lambda: _learns(link).update(state, total, link.options))
+        return self.crew.area.save_state(stage, step)
 
     def _over_blocks(self, stage: str, kind: StageKind, states: tuple[str, ...]) -> list[Outcome]:
         task = Task(self.crew.area.url, stage, kind, len(states) - 1, 0, self.setup.plan.blocks[0].window, states)

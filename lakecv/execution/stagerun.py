@@ -51,7 +51,7 @@ def run_stage(crew: Crew, name: str, tasks: Sequence[Task]) -> dict[str, Outcome
     """
     done = crew.area.outcomes(name) if tasks else {}
     done = {task.key: done[task.key] for task in tasks if task.key in done}
-    _report(crew, name, done, len(tasks))
+    crew.watch(_progress(crew, name, len(done), len(tasks), _read(done)))
     try:
         _work(crew, name, deque(task for task in tasks if task.key not in done), done)
     except KeyboardInterrupt as err:
@@ -64,7 +64,7 @@ def run_stage(crew: Crew, name: str, tasks: Sequence[Task]) -> dict[str, Outcome
 
 
 def _work(crew: Crew, name: str, waiting: deque[Task], done: dict[str, Outcome]) -> None:
-    total = len(done) + len(waiting)
+    total, nbytes = len(done) + len(waiting), _read(done)
     running: dict[str, tuple[Task, float]] = {}
     most = math.ceil(_WINDOW_PER_SLOT * crew.slots)
     while waiting or running:
@@ -80,7 +80,8 @@ def _work(crew: Crew, name: str, waiting: deque[Task], done: dict[str, Outcome])
                 waiting.append(replace(task, attempt=task.attempt + 1))
             else:
                 done[outcome.task] = outcome
-                _report(crew, name, done, total)
+                nbytes += outcome.nbytes_read
+                crew.watch(_progress(crew, name, len(done), total, nbytes))
         _stop_late(crew, running, done)
 
 
@@ -103,9 +104,12 @@ def _stop_late(crew: Crew, running: dict[str, tuple[Task, float]], done: dict[st
             running[key] = (task, now)
 
 
-def _report(crew: Crew, name: str, done: dict[str, Outcome], total: int) -> None:
-    nbytes = sum(outcome.nbytes_read for outcome in done.values())
-    crew.watch(Progress("run", name, len(done), total, nbytes, time.monotonic() - crew.started))
+def _progress(crew: Crew, name: str, done: int, total: int, nbytes: int) -> Progress:
+    return Progress("run", name, done, total, nbytes, time.monotonic() - crew.started)
+
+
+def _read(done: dict[str, Outcome]) -> int:
+    return sum(outcome.nbytes_read for outcome in done.values())
 
 
 def _safe(crew: Crew) -> int:

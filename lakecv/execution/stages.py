@@ -120,11 +120,12 @@ def _grown(tallies: Statistics, rows: dict[str, int]) -> Statistics:
 
 
 def label_exponent(cube_main: ArraySpec) -> int:
-    """Scale of the sums of spectra per label: 0 for integers, else from the limits of the data."""
-    if not cube_main.dtype.startswith("float"):
-        return 0
+    """Scale of the sums of spectra per label: 0 for integers whose sums fit, else from the limits of the data."""
     low, high = exact.limits_of(cube_main)
-    return exact.exponent(max(abs(low), abs(high)), cube_main.shape[0] * cube_main.shape[1])
+    most, npixels = max(abs(low), abs(high)), cube_main.shape[0] * cube_main.shape[1]
+    if not cube_main.dtype.startswith("float") and most * npixels < exact.MOST:
+        return 0
+    return exact.exponent(most, npixels)
 
 
 def _label_tally(bench: Bench, raw: Sheet, made: dict[str, Array], outputs: tuple[ArraySpec, ...]) -> Statistics:

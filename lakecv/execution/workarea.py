@@ -113,24 +113,37 @@ class WorkArea:
         newest = {outcome.task: outcome for outcome in sorted(found, key=lambda outcome: outcome.started)}
         return tuple(outcome for task, outcome in sorted(newest.items()) if self.outcome(task) is None)
 
-    def save_state(self, stage: str, step: Step) -> None:
-        """Store a state and its record."""
+    def save_state(self, stage: str, step: Step) -> Step:
+        """Store a state and its record; returns the step that counts."""
         data = pack_state(step.state)
-        record = _StateRecord(f"states/{stage}", sha256_hex(data), step.done, step.progress)
+        digest = sha256_hex(data)
+        record = _StateRecord(f"states/{stage}.{digest[:16]}", digest, step.done, step.progress)
         put_same(self._objects, record.part, data)
-        put_same(self._objects, _record_key(f"{stage}/state"), dumps(record).encode())
+        try:
+            self._objects.put(_record_key(f"{stage}/state"), dumps(record).encode())
+        except Conflict:
+            return self.load_state(stage) or step
+        return step
 
     def load_state(self, stage: str) -> Step | None:
         """Read the state that a stage ended with, None where it did not end."""
-        try:
-            record = loads(_StateRecord, self._objects.get(_record_key(f"{stage}/state")))
-        except NotFound:
+        record = self._state_record(stage)
+        if record is None:
             return None
         return Step(unpack_state(self._checked(record.part, record.digest)), record.done, record.progress)
 
     def state_bytes(self, stage: str) -> bytes:
         """Read the stored form of a state, for the result's own copy."""
-        return self._objects.get(f"states/{stage}")
+        record = self._state_record(stage)
+        if record is None:
+            raise NotFound(f"{self.url} has no state of {stage}", Kind.OBJECT_UNKNOWN)
+        return self._checked(record.part, record.digest)
+
+    def _state_record(self, stage: str) -> _StateRecord | None:
+        try:
+            return loads(_StateRecord, self._objects.get(_record_key(f"{stage}/state")))
+        except NotFound:
+            return None
 
     def clear(self) -> None:
         """Remove parts, states and records of a published run; the setup stays."""

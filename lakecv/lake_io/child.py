@@ -11,9 +11,11 @@ import resource
 import selectors
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lakecv import errors, registry
 from lakecv.canonical import from_json, loads, to_json
@@ -52,18 +54,25 @@ def convert_apart(request: Request, watch: Callable[[int, int], None]) -> Conver
     Unavailable
         If it made no progress for five minutes.
     """
+    with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill up and stop the child
+        return _run(request, watch, said)
+
+
+def _run(request: Request, watch: Callable[[int, int], None], said: IO[str]) -> Converted:
     child = subprocess.Popen(
         [sys.executable, "-m", "lakecv.lake_io.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stderr=said, text=True, start_new_session=True,
     )
     try:
-        return _converse(child, request, watch)
+        return _converse(child, request, watch, said)
     finally:
         child.kill()
         child.communicate()
 
 
-def _converse(child: subprocess.Popen[str], request: Request, watch: Callable[[int, int], None]) -> Converted:
+def _converse(
+    child: subprocess.Popen[str], request: Request, watch: Callable[[int, int], None], said: IO[str],
+) -> Converted:
     if child.stdin is None or child.stdout is None:
         raise errors.InternalError("the reading process has no pipes", Kind.BUG)
     child.stdin.write(json.dumps(to_json(request)) + "\n")
@@ -74,7 +83,7 @@ def _converse(child: subprocess.Popen[str], request: Request, watch: Callable[[i
         while selector.select(_STALL_SECONDS):
             line = child.stdout.readline()
             if not line:
-                raise _death(child, request)
+                raise _death(child.wait(), request, said)
             message = json.loads(line)
             if "done" in message:
                 watch(message["done"], message["total"])
@@ -85,11 +94,11 @@ def _converse(child: subprocess.Popen[str], request: Request, watch: Callable[[i
     raise Unavailable(f"reading {request.path} made no progress for {_STALL_SECONDS:.0f} s", Kind.STORE_UNREACHABLE)
 
 
-def _death(child: subprocess.Popen[str], request: Request) -> LakeCVError:
-    code = child.wait()
-    said = (child.stderr.read() if child.stderr else "").strip().splitlines()
+def _death(code: int, request: Request, said: IO[str]) -> LakeCVError:
+    said.seek(0)
+    lines = said.read().strip().splitlines()
     return Corrupt(
-        f"the process that read {request.path} ended with code {code}" + (f": {said[-1]}" if said else ""),
+        f"the process that read {request.path} ended with code {code}" + (f": {lines[-1]}" if lines else ""),
         Kind.CODEC_FAILED, "the file may be damaged, or need more memory to decode than its shape says",
     )
 

@@ -40,10 +40,14 @@ def crc32c(data: Bytes) -> int:
 
 
 def fill_value(spec: ArraySpec) -> float | int:
-    """Value of padding in the last chunks: the no-data value where there is one, else 0."""
+    """Value of padding in the last chunks: the no-data value where there is one that the dtype can hold, else 0."""
     if spec.nodata is None:
         return 0
-    return spec.nodata if spec.dtype.startswith("float") else int(spec.nodata)
+    if spec.dtype.startswith("float"):
+        return spec.nodata
+    bounds = np.iinfo(spec.dtype)
+    fits = bounds.min <= spec.nodata <= bounds.max and spec.nodata == int(spec.nodata)
+    return int(spec.nodata) if fits else 0
 
 
 def encode_chunk(values: Array, spec: ArraySpec) -> bytes:

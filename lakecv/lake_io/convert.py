@@ -104,6 +104,12 @@ def register_in_place(
             "the store keeps its axes in another order than y, x, spectral", Kind.DIMS_AMBIGUOUS,
             "register it without --in-place: it is then copied in that order",
         )
+    for spec in arrays:
+        if str(source[spec.name].attrs.get("path", spec.name)).strip("/") != spec.name:
+            raise InvalidInput(
+                f"'{spec.name}' does not lie at the top of the store under its own name", Kind.DIMS_AMBIGUOUS,
+                "register it without --in-place: it is then copied",
+            )
     main = arrays[0]
     feed = _Feed(source, watch, main.nbytes)
     survey = Survey(main)

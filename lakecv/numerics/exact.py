@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from lakecv.cube import ArraySpec
 from lakecv.errors import Corrupt, InternalError, InvalidInput, Kind
 
-__all__ = ["add", "exponent", "fixed", "limits_of", "value"]
+__all__ = ["MOST", "add", "exponent", "fixed", "limits_of", "value"]
 
+MOST = 2.0**62  # sums below it fit
 _BITS = 62  # one bit below int64's range is kept free for the rounding of each term
+_SMALLEST, _LARGEST = 1e-140, 1e140
 _HINT = "the samples do not keep the limits recorded at registration: register the data again under a new name"
 
 
@@ -34,6 +36,13 @@ def limits_of(spec: ArraySpec) -> tuple[float, float]:
         raise InvalidInput(
             f"the array '{spec.name}' has no recorded limits; exact sums take their scale from them", Kind.NOTHING_VALID,
             "register the data (it is read once and its limits are recorded) and run on the registered name",
+        )
+    low, high = spec.limits
+    most = max(abs(low), abs(high))
+    if most > _LARGEST or 0 < most < _SMALLEST:
+        raise InvalidInput(
+            f"the samples of '{spec.name}' lie between {low:g} and {high:g}; their squares do not fit a float64", Kind.SHAPE_INVALID,
+            "declare the no-data value if that is one, or change the unit, and register the data again",
         )
     return spec.limits
 

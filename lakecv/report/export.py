@@ -69,14 +69,24 @@ def export(array: Array, spec: ArraySpec, axis: SpectralAxis | None, to: Path) -
         )
     if os.path.lexists(to):
         raise _exists(to)
-    with _created(to) as part, part.open("xb") as file:
+    with created(to) as part, part.open("xb") as file:
         file.writelines(content(array, spec, axis))
     return to
 
 
 @contextlib.contextmanager
-def _created(to: Path) -> Iterator[Path]:
-    """Give a name beside the file to write to, and make it the file, once written, if there is none by then."""
+def created(to: Path) -> Iterator[Path]:
+    """Give a name beside the file to write to, and make it the file, once written, if there is none by then.
+
+    Raises
+    ------
+    Conflict
+        If there is a file already (kind ``output-exists``); nothing of the user is ever overwritten.
+    NotFound, Denied, InvalidInput
+        If it cannot be written there; nothing is left.
+    """
+    if "\0" in str(to):
+        raise InvalidInput(f"{str(to)!r} is not a path", Kind.PATH_MALFORMED, "give a path to a file")
     part = to.with_name(f".{to.name}.{secrets.token_hex(6)}.part")
     try:
         yield part
@@ -87,8 +97,11 @@ def _created(to: Path) -> Iterator[Path]:
         raise NotFound(f"there is no folder {str(to.parent)!r}", Kind.PATH_UNKNOWN, f"mkdir -p {to.parent}") from err
     except PermissionError as err:
         raise Denied(f"{str(to)!r} may not be written", Kind.FORBIDDEN, "choose a folder of yours") from err
+    except OSError as err:
+        raise Denied(f"{str(to)!r} cannot be written: {err.strerror}", Kind.FORBIDDEN, "choose another place or name") from err
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _publish(part: Path, to: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lakecv.cube import Cell, CubeSpec
 from lakecv.numerics import exact
-from lakecv.numerics.sampling import cell_count, chosen_cells, merge, pixel_hash, smallest
+from lakecv.numerics.sampling import Pick, cell_count, chosen_cells, merge, pixel_hash, smallest
 from lakecv.ports import Model, ReducibleModel
 from lakecv.sheet import Array, Sample, Sheet, State, Statistics, Step
 
@@ -104,15 +104,24 @@ def sample_of(cube: Array, spec: CubeSpec, seed: int, pixels: int, usable: NDArr
     """Pixels with the smallest hash inside the cells with the smallest hash."""
     cells = spec.cells
     count = cell_count(len(cells), pixels, cells.cell[0] * cells.cell[1])
-    picks = []
+    while True:
+        pick = _pick(cube, spec, seed, pixels, count=count, usable=usable)
+        if len(pick.spectra) >= pixels or count >= len(cells):
+            return Sample(pick.spectra, pick.y, pick.x, spec.grid.ny * spec.grid.nx, seed)
+        count = min(len(cells), 4 * count)
+
+
+def _pick(
+    cube: Array, spec: CubeSpec, seed: int, pixels: int, *, count: int, usable: NDArray[np.bool_] | None,
+) -> Pick:
+    cells, picks = spec.cells, []
     for index in chosen_cells(len(cells), seed, count):
         cell = cells.at(int(index))
         sheet = cut(cube, spec, cell, usable)
         rows, columns = np.nonzero(sheet.valid)
         y, x = rows + cell.window.y0, columns + cell.window.x0
         picks.append(smallest(sheet.pixels[sheet.valid.reshape(-1)], y, x, pixel_hash(seed, y, x), pixels))
-    pick = merge(picks, pixels)
-    return Sample(pick.spectra, pick.y, pick.x, spec.grid.ny * spec.grid.nx, seed)
+    return merge(picks, pixels)
 
 
 def reduce_cells(

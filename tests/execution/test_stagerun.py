@@ -2,14 +2,17 @@
 
 import time
 
+import numpy as np
 import pytest
 
 from lakecv.cube import Window
 from lakecv.errors import Unavailable
 from lakecv.execution.stagerun import Crew, run_stage
+from lakecv.execution.tensors import unpack_state
 from lakecv.execution.workarea import WorkArea
 from lakecv.job import StageKind
 from lakecv.plan import Outcome, Task
+from lakecv.sheet import State, Step
 from lakecv.testing.fakes import MemoryObjects
 from lakecv.testing.sites import InlinePool
 
@@ -110,3 +113,11 @@ def test_of_two_commits_of_one_task_the_first_counts(area):
     first = area.commit(task, outcome, b"one")
     assert area.commit(task, outcome, b"two") == first
     assert area.part(first) == b"one"
+
+
+def test_of_two_states_of_one_stage_the_first_counts(area):
+    first = area.save_state("0-start", Step(State({"a": np.arange(3)}), done=False))
+    second = area.save_state("0-start", Step(State({"a": np.arange(3) + 1}), done=True))
+    assert second.done is first.done is False
+    np.testing.assert_array_equal(second.state.arrays["a"], np.arange(3))
+    np.testing.assert_array_equal(unpack_state(area.state_bytes("0-start")).arrays["a"], np.arange(3))

@@ -7,8 +7,10 @@ import zarr
 
 from lakecv import registry
 from lakecv.api import Lake
-from lakecv.errors import Conflict, NotFound, Unavailable
+from lakecv.cube import CellGrid
+from lakecv.errors import Conflict, InvalidInput, NotFound, Unavailable
 from lakecv.execution import worker
+from lakecv.numerics.sampling import chosen_cells
 from lakecv.plan import RunState
 from lakecv.ports import ReadHints
 from lakecv.testing.sites import InlineSite
@@ -215,3 +217,72 @@ def test_report_and_export_never_overwrite(lake, tmp_path):
     names, units, first = (tmp_path / "mean.csv").read_text().splitlines()[:3]
     assert "keV" in units
     assert names.count(",") == units.count(",") == first.count(",") == 3
+
+
+def test_an_interrupt_after_the_catalog_entry_leaves_the_data_whole(lake, tmp_path, monkeypatch):
+    usual = type(lake._catalog).register
+
+    def interrupted(catalog, dataset):
+        usual(catalog, dataset)
+        raise KeyboardInterrupt
+
+    np.save(tmp_path / "other.npy", spectra(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(lake._catalog), "register", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lake.register(tmp_path / "other.npy", "museo:altra", hints=HINTS)
+    assert lake.verify("museo:altra").ok
+    assert lake.register(tmp_path / "other.npy", "museo:altra", hints=HINTS).was_there
+    assert lake.verify("museo:altra").ok
+
+
+def test_a_result_takes_a_number_that_nobody_has(lake, tmp_path):
+    np.save(tmp_path / "other.npy", spectra(3))
+    lake.register(tmp_path / "other.npy", "museo:tavola.kmeans.1", hints=HINTS)
+    run = lake.run("kmeans", "museo:tavola", options={"k": 3})
+    assert (str(run.output), run.state) == ("museo:tavola.kmeans.2", RunState.DONE)
+    with pytest.raises(Conflict, match="result of run"):
+        lake.register(tmp_path / "other.npy", "museo:tavola.kmeans.2", hints=HINTS)
+
+
+def test_a_store_whose_array_lies_elsewhere_is_refused_in_place(lake, tmp_path):
+    zarr.create_array(tmp_path / "root.zarr", data=spectra(), dimension_names=("y", "x", "spectral"))
+    with pytest.raises(InvalidInput, match="under its own name"):
+        lake.register(tmp_path / "root.zarr", "museo:root", in_place=True)
+    np.testing.assert_array_equal(
+        lake.open(str(lake.register(tmp_path / "root.zarr", "museo:root").dataset.did))["data"], spectra())
+
+
+def test_a_picture_with_few_usable_pixels_is_sampled_until_they_are_found(lake, tmp_path):
+    cube = np.full((330, 330, 4), np.nan, "float32")
+    cells = CellGrid(330, 330, (330, 330))
+    hidden = next(i for i in range(len(cells)) if i not in chosen_cells(len(cells), 0, 16))
+    rows, columns = cells.at(hidden).window.slices()
+    cube[rows, columns] = np.random.default_rng(0).normal(size=cube[rows, columns].shape)
+    np.save(tmp_path / "few.npy", cube)
+    lake.register(tmp_path / "few.npy", "museo:few", hints=ReadHints(dims="y,x,spectral"))
+    run = lake.run("pca+kmeans", "museo:few", options={"k": 3, "components": 2})
+    assert int(lake.open(str(run.output))["area"].sum()) == cells.at(hidden).window.npixels
+
+
+@pytest.mark.parametrize("model", ["kmeans", "pca+kmeans"])
+def test_whole_numbers_whose_sums_are_too_large_for_int64_are_clustered(lake, tmp_path, model):
+    cube = 1_700_000_000_000_000_000 + np.where(np.arange(60)[:, None, None] < 20, 10**15, 0) + np.zeros((60, 50, 3), "int64")
+    np.save(tmp_path / "times.npy", cube)
+    lake.register(tmp_path / "times.npy", "museo:times", hints=ReadHints(dims="y,x,spectral"))
+    options = {"k": 2} if model == "kmeans" else {"k": 2, "components": 1}
+    run = lake.run(model, "museo:times", options=options)
+    assert lake.open(str(run.output))["area"].values.tolist() == [2000, 1000]
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "r-" + "0" * 300, "r-0123456789"])
+def test_what_is_no_run_is_said_to_be_none(lake, name):
+    with pytest.raises(NotFound) as caught:
+        lake.resume(name)
+    assert caught.value.kind == "run-unknown"
+
+
+def test_what_is_to_be_kept_must_be_made_by_an_earlier_model(lake):
+    with pytest.raises(InvalidInput, match="scoers") as caught:
+        lake.plan("pca+kmeans", "museo:tavola", options={"keep": "scoers"})
+    assert caught.value.hint == "did you mean 'scores'?"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lakecv.cube import ArraySpec, CubeSpec, Role
 from lakecv.errors import InvalidInput, Kind
 from lakecv.job import Input, Scalar, StageKind, TableSpec, Workload
-from lakecv.numerics.exact import exponent, fixed, limits_of
+from lakecv.numerics.exact import MOST, exponent, fixed, limits_of
 from lakecv.numerics.neighbours import Space, assign, nearest_two, squares
 from lakecv.numerics.scaling import limits, scaled
 from lakecv.numerics.tally import group_sums
@@ -182,12 +182,13 @@ def _exponents(main: ArraySpec, options: KMeansOptions, npixels: int) -> dict[st
     """Scales of the sums: of samples (whole numbers stay whole), of squares in the space, of squares for the moments."""
     low, high = _bounds(main, options)
     bands, reach = _bands(main), max(high - low, 1e-300)
-    whole = options.scaling == "none" and not main.dtype.startswith("float")
+    most = max(abs(low), abs(high), reach)
+    whole = options.scaling == "none" and not main.dtype.startswith("float") and most * npixels < MOST
     gain = float(Space.around(np.zeros(1), reach).gain[0])
     # z-scores over all pixels: their squares add up to bands * npixels exactly; the rest is for rounding
     square = 4.0 * npixels * bands if options.scaling == "zscore" else 1.01 * bands * (reach * gain) ** 2 * npixels
     return {
-        "_sums_exponent": 0 if whole else exponent(2 * max(abs(low), abs(high), reach), npixels),
+        "_sums_exponent": 0 if whole else exponent(2 * most, npixels),
         "_squares_exponent": exponent(square, 1),
         "_moments_exponent": exponent(1.01 * reach**2, npixels),
     }
