@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from kill_loop import Tally, commits, half_visible, kill_loop, prepare, result_digest, results  # noqa: E402
+from kill_loop import Tally, commits, half_visible, kill_loop, prepare, read_log, result_digest, results  # noqa: E402
 from test_kills import dask_driver  # noqa: E402
 
 
@@ -36,18 +36,20 @@ def dask_kills(folder, kills, seed):
         lake, status = folder / "lake-killed", None
         shutil.copytree(template, lake)
         while status != 0:
-            before = commits(lake)
+            before, begun = commits(lake), len(read_log(lake.with_suffix(".log")))
             driver = dask_driver(lake)
             if rng.random() < 0.85 and tally.kills < kills:
                 time.sleep(rng.uniform(0.3, whole))
                 driver.send_signal(signal.SIGKILL)
             status = driver.wait(300)
             tally.kills += status == -signal.SIGKILL
+            tally.recomputed += len(before & set(read_log(lake.with_suffix(".log"))[begun:]))
             tally.half_visible += half_visible(lake)
             tally.different += bool(before - commits(lake)) and not results(lake)  # a record never goes before the result is there
         tally.runs += 1
         tally.different += result_digest(lake) != expected
         shutil.rmtree(lake)
+        lake.with_suffix(".log").unlink(missing_ok=True)
     return tally
 
 

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from kill_loop import half_visible, kill_loop, make_cube, result_digest
+from kill_loop import commits, half_visible, kill_loop, make_cube, read_log, result_digest
 
 from lakecv.api import Lake
 from lakecv.ports import ReadHints
@@ -31,18 +32,24 @@ def test_three_drivers_killed_over_dask_end_in_the_same_result(tmp_path):
         lake = tmp_path / name
         Lake(lake, scope="kill").register(tmp_path / "cube.npy", "kill:cube", hints=ReadHints(dims="y,x,spectral"))
         rng = random.Random(7)
-        for _ in range(kills):
+        for kill in range(kills + 1):
+            before, begun = commits(lake), len(read_log(lake.with_suffix(".log")))
             driver = dask_driver(lake)
-            time.sleep(rng.uniform(1.5, 4.0))
-            driver.send_signal(signal.SIGKILL)
-            driver.wait(30)
+            if kill < kills:
+                time.sleep(rng.uniform(1.5, 4.0))
+                driver.send_signal(signal.SIGKILL)
+            assert driver.wait(120) in {0, -signal.SIGKILL}
             assert half_visible(lake) == 0
-        assert dask_driver(lake).wait(120) == 0
+            assert not before & set(read_log(lake.with_suffix(".log"))[begun:])
+        assert read_log(lake.with_suffix(".log"))
         digests.append(result_digest(lake))
     assert digests[0] == digests[1]
 
 
 def dask_driver(lake):
+    """Start ``lakecv run``, whose workers note what they compute beside the lake."""
     command = [*LAKECV, "--lake", str(lake), "run", "pca+kmeans", "kill:cube", "--set", "k=3", "--set", "components=3",
                "--set", "pca.scaling=sqrt", "--scope", "kill"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    log = {"DASK_DISTRIBUTED__WORKER__PRELOAD": str(Path(__file__).with_name("preload_log.py")), "KILL_LOG": f"{lake}.log"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, start_new_session=True, env=os.environ | log, **quiet)
