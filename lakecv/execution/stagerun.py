@@ -102,7 +102,6 @@ def _stop_late(crew: Crew, running: dict[str, tuple[Task, float]], done: dict[st
     if late:
         for key, (task, _) in running.items():
             running[key] = (task, now)
-            crew.pool.submit(task)  # its outcome may have died with the worker; one that is committed comes back at once
 
 
 def _progress(crew: Crew, name: str, done: int, total: int, nbytes: int) -> Progress:

@@ -121,24 +121,3 @@ def test_of_two_states_of_one_stage_the_first_counts(area):
     assert second.done is first.done is False
     np.testing.assert_array_equal(second.state.arrays["a"], np.arange(3))
     np.testing.assert_array_equal(unpack_state(area.state_bytes("0-start")).arrays["a"], np.arange(3))
-
-
-class Lossy(Deaf):
-    """A pool that, like a killed worker, takes along what was finished beside the task that hangs."""
-
-    killed = False
-
-    def outcomes(self, timeout_seconds):
-        found = list(super().outcomes(timeout_seconds))
-        return iter(found if self.killed else ())
-
-    def kill(self, task):
-        self.killed = True
-        super().kill(task)
-
-
-def test_outcomes_that_die_with_a_killed_worker_are_asked_for_again(area):
-    work = Work(area)
-    done = run_stage(crew(area, work, deadline=0.05, pool=Lossy(work, None)), "map", tasks(4))
-    assert not done["map/000000"].ok
-    assert [done[task.key].ok for task in tasks(4)[1:]] == [True, True, True]

@@ -22,7 +22,7 @@ from lakecv.plan import Outcome, Plan, Task
 from lakecv.site import Site
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, Scheduler
 
     from lakecv.ports import SiteExecutor, WorkerPool
 
@@ -137,10 +137,10 @@ class DaskPool:
         future = self._futures.pop(task.key, None)
         if future is None:
             return
-        runs_at = [address for address, keys in self._client.processing().items() if future.key in keys]
+        runs_at = self._client.run_on_scheduler(_withdraw, key=future.key, client=self._client.id)
         future.cancel(force=True)
         if runs_at:
-            self._client.restart_workers(runs_at, timeout=30, raise_for_error=False)
+            self._client.restart_workers([runs_at], timeout=30, raise_for_error=False)
 
     def cancel(self) -> None:
         """Forget everything that is queued; what runs ends with its worker."""
@@ -154,6 +154,17 @@ class DaskPool:
             return outcome
         text = f"the worker died or was lost: {future.exception()}" if future.status == "error" else str(future.status)
         return Outcome(task.key, 0.0, time.time(), 0, 0, "", task.attempt, error=(str(Kind.WORKER_LOST), text))
+
+
+def _withdraw(dask_scheduler: Scheduler, key: str, client: str) -> str:
+    """Take a task back in one turn of the scheduler's loop; return the worker that had it, or "".
+
+    Asked in two turns, a task could be handed to a worker between the question and the withdrawal, and hang there unseen.
+    """
+    task = dask_scheduler.tasks.get(key)
+    runs_at = task.processing_on.address if task is not None and task.processing_on is not None else ""
+    dask_scheduler.client_releases_keys([key], client)
+    return runs_at
 
 
 if TYPE_CHECKING:
