@@ -80,6 +80,7 @@ class Kind(StrEnum):
     # Denied
     FORBIDDEN = "forbidden"
     STORE_FULL = "store-full"
+    CLOCK_SKEW = "clock-skew"
     TOKEN_EXPIRED = "token-expired"  # noqa: S105  (the name of a kind, not a secret)
     # Unavailable
     STORE_UNREACHABLE = "store-unreachable"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
@@ -42,10 +42,11 @@ __all__ = [
 # --- storage: transport (entry points: lakecv.storage, named after the url scheme) ------------------------------------
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object of a listing."""
+    """One object of a listing; ``modified`` is its age's clock, seconds since 1970, 0 where the store cannot tell."""
 
     key: str
     nbytes: int
+    modified: float = field(default=0.0, compare=False)
 
 
 @runtime_checkable

@@ -111,8 +111,10 @@ def catalog(objects: ObjectIO, name: str = "documents") -> CatalogBackend:
 
 
 def open_objects(url: str, access: str | None = None) -> ObjectIO:
-    """Open a url (or a path) for object reads and writes."""
-    return storage(_scheme(url)).objects(url, access)
+    """Open a url (or a path) for object reads and writes; a store that does not answer is asked again."""
+    from lakecv.patience import PatientObjects
+
+    return PatientObjects(storage(_scheme(url)).objects(url, access))
 
 
 def open_store(url: str, access: str | None = None) -> Store:

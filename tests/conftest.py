@@ -6,6 +6,8 @@ import socket
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers import moto
+
 settings.register_profile("lakecv", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lakecv")
 
@@ -27,9 +29,16 @@ def no_network(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch, tmp_path_factory):
-    """Start each test with an empty home and no lakecv variables."""
-    for name in [name for name in os.environ if name.startswith("LAKECV_")]:
+    """Start each test with an empty home and no lakecv or cloud variables."""
+    for name in [name for name in os.environ if name.startswith(("LAKECV_", "AWS_"))]:
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(home))
+
+
+@pytest.fixture(scope="session")
+def moto_server():
+    """One mocked S3 server per session; each test makes buckets of its own."""
+    with moto() as server:
+        yield server

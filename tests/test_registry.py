@@ -30,7 +30,7 @@ def test_the_extras_named_in_errors_exist_and_bring_the_module():
     [(registry.model, "kmean", Kind.MODEL_UNKNOWN, "did you mean 'kmeans'?"),
      (registry.site, "locale", Kind.SITE_UNKNOWN, "did you mean 'local'?"),
      (registry.reader, "hdf", Kind.PLUGIN_UNKNOWN, "did you mean 'hdf5'?"),
-     (registry.storage, "gopher", Kind.PLUGIN_UNKNOWN, "storage plugins: file, memory"),
+     (registry.storage, "gopher", Kind.PLUGIN_UNKNOWN, "storage plugins: file, memory, s3"),
      (registry.open_objects, "fil://x", Kind.PLUGIN_UNKNOWN, "did you mean 'file'?"),
      (lambda name: registry.catalog(MemoryObjects(), name), "document", Kind.PLUGIN_UNKNOWN, "did you mean 'documents'?")],
 )  # fmt: skip

@@ -7,11 +7,13 @@ the object is linked to its name when it is complete; a file system without hard
 from __future__ import annotations
 
 import os
+import re
+from errno import EACCES, EDQUOT, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from lakecv.errors import InvalidInput, Kind, NotFound
+from lakecv.errors import Conflict, Denied, InvalidInput, Kind, LakeCVError, NotFound, Unavailable
 from lakecv.ports import StoragePlugin
 from lakecv_plugins.storage.objects import ObstoreObjects
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["FileStorage"]
 
 _COALESCE_NBYTES = 64 * 1024  # measured: 200 ranges 180 kB apart take 6 ms; at obstore's default of 1 MiB, 37 ms
+_ERRNO = re.compile(r"\(os error (\d+)\)")
+_FULL = {ENOSPC, EDQUOT, EFBIG}
+_REFUSED = {EACCES, EPERM, EROFS}
 
 
 class FileStorage:
@@ -52,6 +57,7 @@ class _Folder:
     """A folder that need not exist yet."""
 
     coalesce_nbytes = _COALESCE_NBYTES
+    far = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,6 +74,28 @@ class _Folder:
         if self._store is None:
             self._store = LocalStore(self.path, mkdir=True)
         return self._store
+
+    def explain(self, err: Exception, where: str, *, writing: bool) -> LakeCVError | None:
+        """Say what a failure means by the system's error number."""
+        from obstore.exceptions import PermissionDeniedError
+
+        text = str(err).split("\n", 1)[0]
+        match = _ERRNO.search(str(err))
+        number = int(match[1]) if match else getattr(err, "errno", None)
+        if number in _FULL:
+            return Denied(
+                f"{where} does not fit: {text}", Kind.STORE_FULL, "free some space or raise the quota, then lakecv resume",
+            )
+        if number in _REFUSED or isinstance(err, PermissionDeniedError):
+            verb = "written" if writing else "read"
+            return Denied(f"{where} may not be {verb}: {text}", Kind.FORBIDDEN, "check owner and mode, or use another lake")
+        if number == ENOTDIR and not writing:
+            return None
+        if number in {ENOTDIR, EISDIR}:
+            return Conflict(f"{where} would lie below another object", Kind.OUTPUT_EXISTS, "write under another name")
+        if number == ENAMETOOLONG:
+            return InvalidInput(f"{where} has too long a name: {text}", Kind.PATH_MALFORMED, "choose a shorter name")
+        return Unavailable(f"{where} cannot be reached: {text}", Kind.STORE_UNREACHABLE, "try again, or use another replica")
 
 
 def _folder(url: str, access: str | None) -> _Folder:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lakecv.errors import InvalidInput, Kind
+from lakecv.errors import InternalError, InvalidInput, Kind, LakeCVError
 from lakecv.ports import StoragePlugin
 from lakecv_plugins.storage.objects import ObstoreObjects
 
@@ -48,6 +48,7 @@ class _Named:
     """A store that every open of its name shares."""
 
     coalesce_nbytes = 0
+    far = False
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -62,6 +63,10 @@ class _Named:
 
     def make(self) -> MemoryStore:
         return self.find()
+
+    def explain(self, err: Exception, where: str, *, writing: bool) -> LakeCVError | None:  # noqa: ARG002  (the protocol's signature)
+        """Say that memory does not fail."""
+        return InternalError(f"{where}: {err}", Kind.BUG)
 
 
 _lock = Lock()

@@ -1,40 +1,29 @@
-"""Objects under one url, over an obstore store: the transport behind ``file`` and ``memory``.
+"""Objects under one url, over an obstore store: the transport behind ``file``, ``memory`` and ``s3``.
 
-One class serves every store that obstore knows, so that a folder, a bucket and a test differ in how they are opened only.
-Foreign exceptions are translated here and nowhere else.
+One class serves every store that obstore knows: a folder, a bucket and a test differ in how they are opened, and in what
+their failures mean, which their root says.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EFBIG, EISDIR, ENAMETOOLONG, ENOSPC, ENOTDIR, EPERM, EROFS
 from typing import TYPE_CHECKING, Protocol
 
-from lakecv.errors import (
-    Conflict,
-    Corrupt,
-    Denied,
-    InternalError,
-    InvalidInput,
-    Kind,
-    LakeCVError,
-    NotFound,
-    Unavailable,
-)
+from lakecv.errors import Conflict, Corrupt, InternalError, InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.ports import ObjectInfo, ObjectIO
 
 if TYPE_CHECKING:
-    from obstore.store import LocalStore, MemoryStore
+    from obstore.store import LocalStore, MemoryStore, S3Store
+
+    Store = LocalStore | MemoryStore | S3Store
 
 __all__ = ["ObstoreObjects", "Root"]
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-_ERRNO = re.compile(r"\(os error (\d+)\)")
-_FULL = {ENOSPC, EDQUOT, EFBIG}
-_REFUSED = {EACCES, EPERM, EROFS}
 
 
 class Root(Protocol):
@@ -44,11 +33,18 @@ class Root(Protocol):
     def coalesce_nbytes(self) -> int:
         """Gap between two ranges that is cheaper to read than to skip."""
 
-    def find(self) -> LocalStore | MemoryStore | None:
+    @property
+    def far(self) -> bool:
+        """Whether a question costs a round trip; a store that is far answers a range past its end with an error."""
+
+    def find(self) -> Store | None:
         """Open the store, None where nothing has been written yet."""
 
-    def make(self) -> LocalStore | MemoryStore:
+    def make(self) -> Store:
         """Open the store for writing."""
+
+    def explain(self, err: Exception, where: str, *, writing: bool) -> LakeCVError | None:
+        """Say what an unexpected exception of obstore means; None = there is no such object."""
 
 
 class ObstoreObjects:
@@ -73,22 +69,29 @@ class ObstoreObjects:
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read half-open byte ranges; Corrupt (``short-read``) where the object ends before one does.
 
-        The size is asked first: obstore cuts a range that runs past the end, and aborts on one that starts there.
+        Of a store that is near the size is asked first: obstore cuts a range that runs past the end, and aborts on one
+        that starts there.
         """
-        info = self.head(key)
-        if info is None:
-            raise self._absent(key)
-        _check_ranges(f"{self.url}/{key}", info.nbytes, ranges)
-        wanted = [(start, stop) for start, stop in ranges if stop > start]
-        if not wanted:
+        name = f"{self.url}/{key}"
+        for start, stop in ranges:
+            if not 0 <= start <= stop:
+                raise InternalError(f"bytes {start}:{stop} of {name} are not a range", Kind.BUG)
+        if not self._root.far:
+            info = self.head(key)
+            if info is None:
+                raise self._absent(key)
+            _check_end(name, info.nbytes, max((stop for _, stop in ranges), default=0))
+        path, spans = self._path(key), _spans(ranges, self._root.coalesce_nbytes)
+        if not spans:
             return [b""] * len(ranges)
-        starts, stops = zip(*wanted, strict=True)
+        starts, stops = zip(*spans, strict=True)
         with self._translated(key):
-            parts = self._found(key).get_ranges(
-                self._path(key), starts=starts, ends=stops, coalesce=self._root.coalesce_nbytes,
-            )
-        found = map(bytes, parts)
-        return [next(found) if stop > start else b"" for start, stop in ranges]
+            parts = self._found(key).get_ranges(path, starts=starts, ends=stops, coalesce=0)
+        found = {}
+        for span, part in zip(spans, parts, strict=True):
+            found[span] = memoryview(part)
+            _check_end(name, span[0] + len(found[span]), span[1])
+        return [_cut(found, spans, *each) for each in ranges]
 
     def put(self, key: str, data: bytes) -> None:
         """Create an object, all of it or nothing; Conflict (``output-exists``) where there is one already.
@@ -110,7 +113,7 @@ class ObstoreObjects:
             store = self._root.find()
             batches = store.list(path or None) if store else ()
             skip = len(self._prefix)
-            found = [ObjectInfo(item["path"][skip:], item["size"]) for batch in batches for item in batch]
+            found = [ObjectInfo(item["path"][skip:], item["size"], item["last_modified"].timestamp()) for batch in batches for item in batch]
         yield from sorted(found, key=lambda info: info.key)
 
     def head(self, key: str) -> ObjectInfo | None:
@@ -118,7 +121,8 @@ class ObstoreObjects:
         path = self._path(key)
         try:
             with self._translated(key):
-                return ObjectInfo(key, self._found(key).head(path)["size"])
+                found = self._found(key).head(path)
+                return ObjectInfo(key, found["size"], found["last_modified"].timestamp())
         except NotFound:
             return None
 
@@ -131,7 +135,7 @@ class ObstoreObjects:
         except NotFound:
             return
 
-    def _found(self, key: str) -> LocalStore | MemoryStore:
+    def _found(self, key: str) -> Store:
         _check_fork()
         store = self._root.find()
         if store is None:
@@ -169,40 +173,36 @@ class ObstoreObjects:
         except FileNotFoundError as err:
             raise self._absent(key) from err
         except (BaseError, OSError) as err:
-            raise self._failure(key, err, writing=writing) from err
-
-    def _failure(self, key: str, err: Exception, *, writing: bool) -> LakeCVError:
-        """Say what an unexpected failure means, by the system's error number where there is one."""
-        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
-
-        text, where = str(err).split("\n", 1)[0], f"'{key}' in {self.url}"
-        match = _ERRNO.search(str(err))
-        number = int(match[1]) if match else getattr(err, "errno", None)
-        if number in _FULL:
-            return Denied(
-                f"{where} does not fit: {text}", Kind.STORE_FULL, "free some space or raise the quota, then lakecv resume",
-            )
-        if number in _REFUSED or isinstance(err, PermissionDeniedError | UnauthenticatedError):
-            verb = "written" if writing else "read"
-            return Denied(f"{where} may not be {verb}: {text}", Kind.FORBIDDEN, "check owner and mode, or use another lake")
-        if number == ENOTDIR and not writing:
-            return self._absent(key)
-        if number in {ENOTDIR, EISDIR}:
-            return Conflict(f"{where} would lie below another object", Kind.OUTPUT_EXISTS, "write under another name")
-        if number == ENAMETOOLONG:
-            return InvalidInput(f"{where} has too long a name: {text}", Kind.PATH_MALFORMED, "choose a shorter name")
-        return Unavailable(f"{where} cannot be reached: {text}", Kind.STORE_UNREACHABLE, "try again, or use another replica")
+            where = f"'{key}' in {self.url}" if key else self.url
+            raise self._root.explain(err, where, writing=writing) or self._absent(key) from err
 
 
-def _check_ranges(name: str, nbytes: int, ranges: Sequence[tuple[int, int]]) -> None:
-    for start, stop in ranges:
-        if not 0 <= start <= stop:
-            raise InternalError(f"bytes {start}:{stop} of {name} are not a range", Kind.BUG)
-        if stop > nbytes:
-            raise Corrupt(
-                f"{name} ends at byte {nbytes}; bytes {start}:{stop} were expected", Kind.SHORT_READ,
-                "the copy is damaged: use another replica or register the source again",
-            )
+def _check_end(name: str, nbytes: int, stop: int) -> None:
+    if stop > nbytes:
+        raise Corrupt(
+            f"{name} ends at byte {nbytes}; bytes up to {stop} were expected", Kind.SHORT_READ,
+            "the copy is damaged: use another replica or register the source again",
+        )
+
+
+def _spans(ranges: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Join ranges that lie closer than a gap, so that each span is one request."""
+    spans: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if start == stop:
+            continue
+        if spans and start - spans[-1][1] <= gap:
+            spans[-1] = spans[-1][0], max(spans[-1][1], stop)
+        else:
+            spans.append((start, stop))
+    return spans
+
+
+def _cut(found: dict[tuple[int, int], memoryview], spans: list[tuple[int, int]], start: int, stop: int) -> bytes:
+    if start == stop:
+        return b""
+    span = spans[bisect_right(spans, start, key=lambda span: span[0]) - 1]
+    return bytes(found[span][start - span[0] : stop - span[0]])
 
 
 _opened_by: int | None = None

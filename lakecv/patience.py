@@ -1,0 +1,83 @@
+"""Asks a store again that did not answer: a few times, with growing, jittered pauses, and only where that can help.
+
+Every store that the registry opens is wrapped in this, so that one place decides what is tried again: ``Unavailable`` and
+nothing else.  A put that is tried again may find its own object there; that Conflict is the caller's to read, as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from lakecv.errors import Unavailable
+
+if TYPE_CHECKING:
+    from lakecv.ports import ObjectInfo, ObjectIO
+
+__all__ = ["PatientObjects"]
+
+T = TypeVar("T")
+_ATTEMPTS, _FIRST_SECONDS, _MOST_SECONDS, _GIVE_UP_SECONDS = 4, 0.25, 4.0, 20.0
+
+
+class PatientObjects:
+    """The objects of a store, each call tried again where the store did not answer."""
+
+    def __init__(self, objects: ObjectIO) -> None:
+        self._objects = objects
+
+    @property
+    def url(self) -> str:
+        """The prefix that the keys lie below."""
+        return self._objects.url
+
+    def get(self, key: str) -> bytes:
+        """Read a whole object."""
+        return _patiently(lambda: self._objects.get(key))
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read half-open byte ranges."""
+        return _patiently(lambda: self._objects.get_ranges(key, ranges))
+
+    def put(self, key: str, data: bytes) -> None:
+        """Create an object."""
+        _patiently(lambda: self._objects.put(key, data))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Objects of a folder, sorted by key."""
+        yield from _patiently(lambda: [*self._objects.list(prefix)])
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """Size of an object."""
+        return _patiently(lambda: self._objects.head(key))
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        _patiently(lambda: self._objects.delete(key))
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except Unavailable:
+        return _again(call)
+
+
+def _again(call: Callable[[], T]) -> T:
+    import stamina  # takes a tenth of a second, which only those pay who need it
+
+    logging.getLogger("stamina").addHandler(logging.NullHandler())  # else every pause is a line on the user's screen
+    for attempt in stamina.retry_context(
+        on=Unavailable, attempts=_ATTEMPTS - 1, timeout=_GIVE_UP_SECONDS, wait_initial=_FIRST_SECONDS, wait_max=_MOST_SECONDS,
+        wait_jitter=_FIRST_SECONDS,
+    ):
+        with attempt:
+            return call()
+    raise Unavailable("the store did not answer")  # not reached: the last attempt raises
+
+
+if TYPE_CHECKING:
+
+    def _proof(objects: PatientObjects) -> ObjectIO:
+        return objects
