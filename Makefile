@@ -13,15 +13,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts doctests tests docs soak bench gallery clean
+.PHONY: help demo test test-lake check lint types contracts doctests tests docs soak bench gallery clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: $(READY) ## paint a picture, scan it, find its pigments: ends in ./lakecv-demo/report.html
 	@$(BIN)/lakecv demo
 
 test: check ## the same as check
+
+# Without xdist: each of its workers would start servers of its own.
+test-lake: $(READY) ## the real servers (Ceph RGW): installs, starts, tests, stops
+	@deploy/lake/install.sh
+	@LAKECV_LAKE=1 $(PYTEST) tests/lake $(ARGS)
 
 check: lint types contracts doctests tests ## everything that has to hold; under 10 minutes on 2 cores
 

@@ -14,12 +14,15 @@ from enum import Enum
 from functools import cache
 from hashlib import sha256
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from zlib import crc32
 
 from lakecv.errors import Corrupt, Kind
 
-__all__ = ["digest", "dumps", "from_json", "loads", "to_json"]
+__all__ = ["digest", "dump", "dumps", "from_json", "load", "loads", "seal", "to_json", "unseal"]
 
 T = TypeVar("T")
+_SEAL = b'{"crc32":"%s",'
+_SEAL_NBYTES = len(_SEAL % (b"0" * 8))
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
@@ -61,6 +64,41 @@ def loads(kind: type[T], text: str | bytes) -> T:
         return from_json(kind, json.loads(text))
     except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise Corrupt(f"a {kind.__name__} record cannot be read: {err}", Kind.FILE_MALFORMED) from err
+
+
+def seal(document: bytes) -> bytes:
+    """Put the crc32 of a JSON object into it, as its first member: a document that is read alone proves itself."""
+    return _SEAL % (b"%08x" % crc32(document)) + document[1:]
+
+
+def unseal(data: bytes) -> bytes:
+    """Check a sealed document and give it back as it was.
+
+    Raises
+    ------
+    Corrupt
+        If it does not match its crc32, or has none (kind ``checksum-mismatch``).
+    """
+    document = b"{" + data[_SEAL_NBYTES:]
+    if data[:_SEAL_NBYTES] != _SEAL % (b"%08x" % crc32(document)):
+        raise Corrupt("a record does not match its checksum", Kind.CHECKSUM_MISMATCH, "try again; if it stays so, restore it from a backup")
+    return document
+
+
+def dump(value: object) -> bytes:
+    """Write a value as a sealed document."""
+    return seal(dumps(value).encode())
+
+
+def load(kind: type[T], data: bytes) -> T:
+    """Read a sealed document.
+
+    Raises
+    ------
+    Corrupt
+        If it does not match its checksum, or does not describe a ``kind``.
+    """
+    return loads(kind, unseal(data))
 
 
 def from_json(kind: type[T], data: Any) -> T:

@@ -36,7 +36,7 @@ class PatientObjects:
         """Read a whole object."""
         return _patiently(lambda: self._objects.get(key))
 
-    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | memoryview]:
         """Read half-open byte ranges."""
         return _patiently(lambda: self._objects.get_ranges(key, ranges))
 

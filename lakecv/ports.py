@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 __all__ = [
+    "Ability",
     "CatalogBackend",
     "CatalogPlugin",
     "CubeReader",
     "Model",
     "ObjectIO",
     "ObjectInfo",
+    "ProbedStorage",
     "ReadHints",
     "ReducibleModel",
     "SiteExecutor",
@@ -60,8 +62,11 @@ class ObjectIO(Protocol):
     def get(self, key: str) -> bytes:
         """Read a whole object; NotFound (``object-unknown``) where there is none."""
 
-    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Read half-open byte ranges; Corrupt (``short-read``) where the object ends before one does."""
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | memoryview]:
+        """Read half-open byte ranges; Corrupt (``short-read``) where the object ends before one does.
+
+        Ranges that lie near each other may be views of one buffer: keep a copy, not a view, of what is to live on.
+        """
 
     def put(self, key: str, data: bytes) -> None:
         """Create an object, all of it or nothing; Conflict (``output-exists``) where there is one already."""
@@ -89,6 +94,23 @@ class StoragePlugin(Protocol):
 
     def store(self, url: str, access: str | None = None) -> Store:
         """Open a prefix read-only for zarr-python."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Something a server should do, whether it does, and what is lost where it does not."""
+
+    name: str
+    holds: bool
+    lost: str
+
+
+@runtime_checkable
+class ProbedStorage(Protocol):
+    """A transport whose servers differ; it can ask one what it does."""
+
+    def probe(self, url: str, access: str | None = None) -> Sequence[Ability]:
+        """Try each ability on the place itself; Denied, NotFound, ... where it cannot be opened at all."""
 
 
 # --- formats: meaning (lakecv.formats) --------------------------------------------------------------------------------
@@ -154,6 +176,9 @@ class CatalogBackend(Protocol):
 
     def search(self, scope: str | None = None) -> Iterator[DID]:
         """List registered DIDs, sorted."""
+
+    def datasets(self, scope: str | None = None) -> Iterator[Dataset]:
+        """List registered datasets, sorted by DID: what a lookup of each would give, in far fewer requests."""
 
 
 class CatalogPlugin(Protocol):

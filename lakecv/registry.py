@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, cast
 from lakecv.errors import Kind, LakeCVError, NotFound, PluginError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from importlib.metadata import EntryPoint
 
     from zarr.abc.store import Store
 
-    from lakecv.ports import CatalogBackend, CubeReader, Model, ObjectIO, SiteExecutor, StoragePlugin
+    from lakecv.ports import Ability, CatalogBackend, CubeReader, Model, ObjectIO, SiteExecutor, StoragePlugin
 
 __all__ = [
-    "PluginCard", "catalog", "explain_import", "forget", "model", "names", "open_objects", "open_store", "plugins", "problem",
+    "PluginCard", "catalog", "explain_import", "forget", "model", "names", "open_objects", "open_store", "plugins", "probe", "problem",
     "reader", "readers", "site", "storage",
 ]  # fmt: skip
 
@@ -115,6 +116,14 @@ def open_objects(url: str, access: str | None = None) -> ObjectIO:
     from lakecv.patience import PatientObjects
 
     return PatientObjects(storage(_scheme(url)).objects(url, access))
+
+
+def probe(url: str, access: str | None = None) -> Sequence[Ability]:
+    """Ask the server of a url what it can do; empty where there is no server to ask."""
+    from lakecv.ports import ProbedStorage
+
+    plugin = storage(_scheme(url))
+    return plugin.probe(url, access) if isinstance(plugin, ProbedStorage) else ()
 
 
 def open_store(url: str, access: str | None = None) -> Store:

@@ -14,11 +14,11 @@ from enum import Enum
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from lakecv.canonical import Json, from_json, to_json
+from lakecv.canonical import Json, from_json, seal, to_json, unseal
 from lakecv.errors import Corrupt, InvalidInput, Kind
 from lakecv.records import Dataset
 
-__all__ = ["FORMAT", "decode", "encode", "json_schema"]
+__all__ = ["FORMAT", "decode", "encode", "json_schema", "parse"]
 
 FORMAT = "lakecv-dataset-1"
 _MARKER = re.compile(r"lakecv-dataset-(\d+)", re.ASCII)
@@ -28,19 +28,24 @@ _SCALARS: dict[Any, str] = {bool: "boolean", int: "integer", float: "number", st
 def encode(dataset: Dataset) -> bytes:
     """Write a record as a document; equal records give equal bytes."""
     fields = typing.cast("dict[str, Json]", to_json(dataset))
-    return (json.dumps({"format": FORMAT, **fields}, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    return seal((json.dumps({"format": FORMAT, **fields}, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def decode(document: bytes) -> Dataset:
-    """Read a record.
+    """Read a document.
 
     Raises
     ------
     InvalidInput
         If a newer lakecv wrote it (kind ``record-newer``).
     Corrupt
-        If it is no record (kind ``file-malformed``).
+        If it is no record (kind ``file-malformed``) or does not match its checksum (``checksum-mismatch``).
     """
+    return parse(unseal(document))
+
+
+def parse(document: bytes) -> Dataset:
+    """Read a document that was taken out of its seal; errors as of :func:`decode`."""
     try:
         fields = json.loads(document)
         marker = fields.pop("format")
@@ -63,8 +68,9 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema of the document, from the dataclasses themselves."""
     definitions: dict[str, Any] = {}
     record = _object(Dataset, definitions)
-    record["properties"] = {"format": {"const": FORMAT}, **record["properties"]}
-    record["required"] = ["format", *record["required"]]
+    seal_of = {"type": "string", "pattern": "^[0-9a-f]{8}$", "description": "Of the document without this member."}
+    record["properties"] = {"crc32": seal_of, "format": {"const": FORMAT}, **record["properties"]}
+    record["required"] = ["crc32", "format", *record["required"]]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "lakecv dataset record, version 1",
         **record, "$defs": dict(sorted(definitions.items())),

@@ -6,22 +6,27 @@ creates a document first has it; nothing is ever rewritten, so no reader can see
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
-from lakecv.canonical import dumps, loads
+from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Kind, NotFound, nearest
-from lakecv.ports import CatalogBackend, ObjectIO
+from lakecv.ports import CatalogBackend, ObjectInfo, ObjectIO
 from lakecv.records import DID, Claim, Dataset
-from lakecv_catalog.codec import decode, encode
+from lakecv_catalog.codec import decode, encode, parse
+from lakecv_catalog.snapshots import Entry, is_due, newest, write
 
 __all__ = ["DocumentCatalog"]
 
 _ROOT, _CLAIM, _DATASET = "catalog", "claim.json", "dataset.json"
+_AT_ONCE = 32  # requests on their way; each waits for a server some ms and costs this machine next to nothing
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class DocumentCatalog:
-    """Datasets and claims as documents.  Every call but a search touches O(1) objects."""
+    """Datasets and claims as documents.  Every call but a listing touches O(1) objects."""
 
     def __init__(self, objects: ObjectIO) -> None:
         self._objects = objects
@@ -33,16 +38,15 @@ class DocumentCatalog:
         """
         key = _key(claim.did, _CLAIM)
         try:
-            self._objects.put(key, dumps(claim).encode())
+            self._objects.put(key, dump(claim))
         except Conflict:
             return self._read_claim(key)
         return claim
 
     def claims(self, scope: str, prefix: str) -> Iterator[Claim]:
         """Claims in a scope whose name starts with ``prefix``, finished or not, sorted by name."""
-        for did in self._found(_CLAIM, scope):
-            if did.name.startswith(prefix):
-                yield self._read_claim(_key(did, _CLAIM))
+        keys = [_key(did, _CLAIM) for did in self._found(_CLAIM, scope) if did.name.startswith(prefix)]
+        yield from _many(self._read_claim, keys)
 
     def register(self, dataset: Dataset) -> Dataset:
         """Make a dataset visible; the same digest again is a no-op, another is Conflict (``did-means-something-else``)."""
@@ -69,20 +73,57 @@ class DocumentCatalog:
 
     def search(self, scope: str | None = None) -> Iterator[DID]:
         """Find registered DIDs, sorted; of one scope or of all."""
-        return self._found(_DATASET, scope)
+        yield from self._found(_DATASET, scope)
 
-    def _found(self, document: str, scope: str | None) -> Iterator[DID]:
-        """DIDs that have a document; what is not laid out as a document is not part of the catalog."""
+    def datasets(self, scope: str | None = None) -> Iterator[Dataset]:
+        """List registered datasets, sorted by DID; of one scope or of all.
+
+        The newest snapshot answers for what it holds; the other documents are read, many at once, and where they are many
+        a new snapshot is left for the next to list.  One that is unregistered meanwhile is not shown.
+        """
+        listed = self._found(_DATASET, scope)
+        snapshot = newest(self._objects)
+        found = {did: dataset for did, info in listed.items() if (dataset := snapshot.dataset(did, info))}
+        loose = [did for did in listed if did not in found]
+        fresh = self._entries({did: listed[did] for did in loose})
+        found |= {did: parse(entry.document) for did, entry in fresh.items()}
+        kept = {did: entry for did, entry in snapshot.entries.items() if did in found or scope not in {None, did.scope}}
+        if is_due(kept, fresh):
+            write(self._objects, snapshot.sequence, kept, fresh)
+        yield from (found[did] for did in listed if did in found)
+
+    def _found(self, document: str, scope: str | None) -> dict[DID, ObjectInfo]:
+        """List what has a document, sorted by DID; what is not laid out as a document is not part of the catalog."""
         folder = _ROOT if scope is None else f"{_ROOT}/{DID(scope, 'any').scope}"
-        parts = (info.key.split("/") for info in self._objects.list(folder))
-        yield from sorted(DID(key[1], key[2]) for key in parts if key[3:] == [document])
+        parts = ((info.key.split("/"), info) for info in self._objects.list(folder))
+        found = {DID(key[1], key[2]): info for key, info in parts if key[3:] == [document]}
+        return dict(sorted(found.items()))
+
+    def _entries(self, listed: Mapping[DID, ObjectInfo]) -> dict[DID, Entry]:
+        """Read documents, without those that are gone."""
+        documents = zip(listed.items(), _many(self._document, list(listed)), strict=True)
+        return {did: Entry.of(info, document) for (did, info), document in documents if document is not None}
+
+    def _document(self, did: DID) -> bytes | None:
+        try:
+            return self._objects.get(_key(did, _DATASET))
+        except NotFound:
+            return None
 
     def _read_claim(self, key: str) -> Claim:
-        return loads(Claim, self._objects.get(key))
+        return load(Claim, self._objects.get(key))
 
 
 def _key(did: DID, document: str) -> str:
     return f"{_ROOT}/{did.scope}/{did.name}/{document}"
+
+
+def _many(read: Callable[[_T], _R], wanted: Sequence[_T]) -> list[_R]:
+    """Read many things at once; results in order, the first error ends it."""
+    if len(wanted) < 2:  # noqa: PLR2004  (no thread for one)
+        return [read(each) for each in wanted]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
+        return list(pool.map(read, wanted))
 
 
 if TYPE_CHECKING:

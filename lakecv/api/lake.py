@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakecv import config, registry
+from lakecv.api.examining import Check, examine
 from lakecv.api.jobs import make_job, option_cards
+from lakecv.api.keeping import Keeper
 from lakecv.api.learnt import job_with_state, load_states
-from lakecv.api.looking import check_target, open_lazy, read_artifact, read_whole, verify, write_new
+from lakecv.api.looking import check_target, open_lazy, read_artifact, read_whole, write_new
 from lakecv.api.notebook import default_watch
 from lakecv.api.registering import Wanted, check_path, default_name, register
 from lakecv.api.reporting import report_data
 from lakecv.api.running import REPORT, Finished, Runs
-from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Verification
+from lakecv.api.sweeping import Wish as Sweeping
+from lakecv.api.sweeping import sweep
+from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
 from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.execution.workarea import Setup
@@ -113,7 +117,7 @@ class Lake:
 
     def ls(self, scope: str | None = None) -> tuple[Dataset, ...]:
         """List the datasets, sorted by DID."""
-        return tuple(self._catalog.lookup(did) for did in self._catalog.search(scope))
+        return tuple(self._catalog.datasets(scope))
 
     def show(self, did: str) -> Dataset:
         """Look a dataset up; NotFound (``dataset-unknown``) with the nearest names."""
@@ -124,8 +128,51 @@ class Lake:
         return open_lazy(self.url, self.show(did))
 
     def verify(self, did: str) -> Verification:
-        """Read every object of a dataset and compare it with the manifest."""
-        return verify(self.url, self.show(did), self._watch)
+        """Read every object of a dataset and compare it with the manifest, and the records with each other."""
+        return self._keeper().verify(self.show(did))
+
+    def verify_all(self, scope: str | None = None) -> Iterator[Verification]:
+        """Verify every dataset, one after the other; one that cannot be looked up is a finding, too."""
+        return self._keeper().verify_all(scope)
+
+    def repair(self, did: str, source: str | Path, *, format: str | None = None, dry_run: bool = False) -> Repair:  # noqa: A002  (the word of the command line)
+        """Put right what :meth:`verify` proves missing or corrupt; whole objects are never touched.
+
+        Parameters
+        ----------
+        did : str
+            A dataset that lakecv wrote; one that was registered in place is only read.
+        source : str or path
+            Where the right bytes are: another dataset (such as what ``run(..., again=True)`` made), a folder or url that
+            holds the objects under the same keys, or the original file, which is converted again and then removed.
+        format : str, optional
+            Name of a reader for the original file; else what the file looks like.
+        dry_run : bool
+            Only say what could be done.
+
+        Raises
+        ------
+        Denied
+            If the dataset lies where lakecv does not write (kind ``forbidden``).
+        InvalidInput, NotFound
+            If the source is the dataset itself, or nothing.
+        """
+        return self._keeper().repair(self.show(did), str(source), format, dry_run=dry_run)
+
+    def gc(self, *, remove: bool = False, older_than_seconds: float = 86400.0, scope: str | None = None) -> Sweep:
+        """Find what is left over (data that no dataset names, work of published runs) and, where asked, remove it.
+
+        Parameters
+        ----------
+        remove : bool
+            Without it nothing is removed.
+        older_than_seconds : float
+            What changed since is kept, as is what has no known age; 0 = any age, only where nobody else writes.
+        scope : str, optional
+            Whose leftovers; else those of your own scope.
+        """
+        wish = Sweeping(scope or self._settings.scope, older_than_seconds, dry_run=not remove)
+        return sweep(self.url, self._objects, self._catalog, wish, self._watch)
 
     def export(self, did: str, *, array: str, to: str | Path) -> str:
         """Write one array to a file whose ending says the format (png, npy, csv); never overwrites."""
@@ -191,7 +238,7 @@ class Lake:
 
     def runs(self) -> tuple[Run, ...]:
         """List the runs, oldest first."""
-        return tuple(self._runs.record(run) for run in self._runs.ids())
+        return self._runs.all()
 
     def watch(self, run: str | None = None) -> Iterator[Progress]:
         """Follow a run (the newest) from any process: reads commit records only; ends when the run is done or failed."""
@@ -243,6 +290,10 @@ class Lake:
             for card, problem in cards
         )
 
+    def doctor(self) -> tuple[Check, ...]:
+        """Look at what decides whether commands work: the lake and its server, the plugins, settings of Dask from outside."""
+        return examine(self.url)
+
     def config(self) -> tuple[config.Setting, ...]:
         """List the settings and where each comes from."""
         return tuple(config.show(self._settings))
@@ -263,6 +314,9 @@ class Lake:
         return play(lake, painting, Path(folder))
 
     # --- wiring -------------------------------------------------------------------------------------------------------
+    def _keeper(self) -> Keeper:
+        return Keeper(self.url, self._objects, self._catalog, self._watch)
+
     def _did(self, text: str) -> DID:
         try:
             return DID.parse(text)
@@ -288,13 +342,11 @@ class Lake:
         return make_plan(Wish(job, dataset, workloads, outputs), config.site(site or self._settings.site, self._settings))
 
     def _newest(self, *, unfinished: bool) -> str:
-        ids = self._runs.ids()
-        if unfinished:
-            ids = [run for run in ids if self._runs.record(run).state is not RunState.DONE]
-        if not ids:
+        run = self._runs.newest(unfinished=unfinished)
+        if run is None:
             what = "unfinished run" if unfinished else "run"
             raise NotFound(f"there is no {what}", Kind.RUN_UNKNOWN, "lakecv runs")
-        return ids[-1]
+        return run
 
     def _report_page(self, setup: Setup, run: Run, finished: Finished) -> bytes:
         from lakecv.report.page import render

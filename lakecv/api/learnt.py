@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from lakecv.api.jobs import make_job
 from lakecv.api.looking import read_artifact
-from lakecv.canonical import loads
+from lakecv.canonical import load
 from lakecv.cube import CubeSpec
 from lakecv.errors import InvalidInput, Kind, NotFound
 from lakecv.execution.tensors import unpack_state
@@ -67,7 +67,7 @@ def load_states(lake: str, learnt: Dataset, links: int) -> tuple[State, ...]:
 
 def _record(lake: str, learnt: Dataset) -> Run:
     try:
-        return loads(Run, read_artifact(lake, learnt, "run.json"))
+        return load(Run, read_artifact(lake, learnt, "run.json"))
     except NotFound as err:
         raise InvalidInput(
             f"{learnt.did} keeps no state: it is no result of a run", Kind.OPTION_INVALID, "give --state the result of the same models",

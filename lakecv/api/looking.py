@@ -1,29 +1,25 @@
-"""How datasets are looked at: opened as lazy xarray, checked, exported, reported on."""
+"""How datasets are looked at: opened as lazy xarray, exported, reported on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakecv import registry
-from lakecv.api.values import Verification
 from lakecv.cube import ArraySpec, Window
 from lakecv.errors import InvalidInput, Kind, NotFound
-from lakecv.lake_io.codec import crc32c
 from lakecv.lake_io.objects import get_checked
 from lakecv.lake_io.place import FOLDERS, join_url, replica_url
-from lakecv.lake_io.publish import MANIFEST, load_manifest
+from lakecv.lake_io.publish import load_manifest
 from lakecv.lake_io.read import open_array, read_table
-from lakecv.plan import Progress
 from lakecv.ports import ObjectIO
-from lakecv.records import Dataset, Manifest, StoredObject
+from lakecv.records import Dataset, Manifest
 from lakecv.sheet import Array
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["check_target", "open_lazy", "read_artifact", "read_whole", "verify", "write_new"]
+__all__ = ["check_target", "open_lazy", "read_artifact", "read_whole", "write_new"]
 
 
 def open_lazy(lake: str, dataset: Dataset) -> xr.Dataset:
@@ -33,7 +29,8 @@ def open_lazy(lake: str, dataset: Dataset) -> xr.Dataset:
     from lakecv.lake_io.foreign import CheckedStore
 
     objects, manifest = _data(lake, dataset)
-    opened: xr.Dataset = xr.open_zarr(CheckedStore(objects, manifest), chunks=None, consolidated=None, mask_and_scale=False)
+    own = all(spec.compressor is not None for spec in dataset.cube.arrays)
+    opened: xr.Dataset = xr.open_zarr(CheckedStore(objects, manifest, ranges=own), chunks=None, consolidated=None, mask_and_scale=False)
     opened.attrs |= {"did": str(dataset.did), "title": dataset.title, "digest": dataset.digest}
     return opened
 
@@ -60,34 +57,6 @@ def read_artifact(lake: str, dataset: Dataset, key: str) -> bytes:
     if key not in manifest.by_key:
         raise NotFound(f"{dataset.did} has no {key}", Kind.OBJECT_UNKNOWN, f"lakecv run pca+kmeans {dataset.did}")
     return get_checked(home, key, manifest)
-
-
-def verify(lake: str, dataset: Dataset, watch: Callable[[Progress], None]) -> Verification:
-    """Read every object of a dataset and compare it with the manifest."""
-    objects, manifest = _data(lake, dataset)
-    home = registry.open_objects(join_url(lake, dataset.home))
-    missing: list[str] = []
-    corrupt: list[str] = []
-    listed = [(objects, item) for item in manifest.objects] + [(home, item) for item in manifest.artifacts]
-    seen = 0
-    for done, (place, item) in enumerate(listed, 1):
-        verdict = _verdict(place, item)
-        (missing if verdict is None else corrupt).extend([] if verdict else [item.key])
-        seen += item.nbytes
-        watch(Progress("verify", "objects", done, len(listed), seen, 0.0))
-    known = {*manifest.by_key, MANIFEST}
-    extra = sorted(info.key for info in home.list() if info.key not in known)
-    nbytes = sum(item.nbytes for _, item in listed)
-    return Verification(dataset.did, len(listed), nbytes, tuple(missing), tuple(corrupt), tuple(extra))
-
-
-def _verdict(objects: ObjectIO, item: StoredObject) -> bool | None:
-    """Return None where the object is missing, else whether it is whole."""
-    try:
-        data = objects.get(item.key)
-    except NotFound:
-        return None
-    return len(data) == item.nbytes and f"{crc32c(data):08x}" == item.crc32c
 
 
 def check_target(path: Path, lake: str, dataset: Dataset) -> None:

@@ -9,7 +9,8 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from secrets import token_hex
 
@@ -19,14 +20,14 @@ from threadpoolctl import threadpool_limits
 from lakecv import registry
 from lakecv.api.learnt import state_key
 from lakecv.api.registering import now
-from lakecv.canonical import dumps, loads
+from lakecv.canonical import dump, load
 from lakecv.cube import ArraySpec, CubeSpec
 from lakecv.errors import Corrupt, Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.execution.chain import ChainLink, build_chain, of_model
 from lakecv.execution.drive import BlocksFailed, Computed, drive
 from lakecv.execution.stagerun import Crew
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
-from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.execution.workarea import Setup, WorkArea, many
 from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
 from lakecv.lake_io.objects import put_same
@@ -43,6 +44,9 @@ __all__ = ["REPORT", "Finished", "Runs"]
 
 REPORT = "report.html"
 _RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
+_SETUP = re.compile(work_prefix(f"({_RUN.pattern})") + r"/setup\.json", re.ASCII)
+_RECORD = re.compile(run_key(f"({_RUN.pattern})").replace(".", r"\."), re.ASCII)
+_AREAS = 8  # work areas that are kept with the records they have read; more than one process drives or watches at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,10 +72,15 @@ class Runs:
     watch: Callable[[Progress], None]
     report: Reporter
     deadline_seconds: float
+    _areas: dict[str, WorkArea] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def area(self, run: str) -> WorkArea:
-        """Work area of a run."""
-        return WorkArea(registry.open_objects(join_url(self.lake, work_prefix(run))))
+        """Work area of a run; it remembers what it has read, so that whoever watches a run reads each record once."""
+        if run not in self._areas:
+            while len(self._areas) >= _AREAS:
+                self._areas.pop(next(iter(self._areas)))
+            self._areas[run] = WorkArea(registry.open_objects(join_url(self.lake, work_prefix(run))))
+        return self._areas[run]
 
     def begin(self, job: Job, dataset: Dataset, plan: Plan, *, again: bool, command: str, states: tuple[State, ...]) -> str:
         """Find the run of a job, or claim an output for a new one; returns the run's id."""
@@ -106,16 +115,33 @@ class Runs:
         numbers = [name.removeprefix(stem) for name in names]
         number = max((int(each) for each in numbers if each.isdecimal()), default=0) + 1
         while True:
-            held = self.catalog.claim(Claim(DID(job.scope, f"{stem}{number}"), job.digest, run, now()))
+            held = self.catalog.claim(Claim(DID(job.scope, f"{stem}{number}"), job.digest, run, _moment()))
             joins = held.job_digest == job.digest and not again and self._has_setup(held.write_id)
             if held.write_id == run or joins:
                 return held
             number += 1
 
-    def ids(self) -> list[str]:
-        """Ids of all runs, oldest first."""
-        names = {info.key.split("/")[1] for info in self.objects.list("work") if info.key.endswith("/setup.json")}
-        return [setup.run for setup in sorted((self.area(name).setup() for name in names), key=lambda s: (s.created, s.run))]
+    def all(self) -> tuple[Run, ...]:
+        """Say where every run stands, oldest first.  One that is done is one small record; they are read many at once."""
+        done, unfinished = self._listed()
+        runs = [*many(self.record, done), *(self.record(run) for run in unfinished)]
+        return tuple(sorted(runs, key=lambda run: (run.created, run.id)))
+
+    def newest(self, *, unfinished: bool) -> str | None:
+        """Find the run that was started last (of those that are not done), None where there is none."""
+        done, others = self._listed()
+        begun = [(setup.created, setup.run) for setup in many(self._setup, others)]
+        begun += [] if unfinished else [(run.created, run.id) for run in many(self.record, done)]
+        return max(begun)[1] if begun else None
+
+    def _listed(self) -> tuple[list[str], list[str]]:
+        """Ids of the runs that are done, and of those that are not; reads none of them."""
+        begun = {match[1] for info in self.objects.list("work") if (match := _SETUP.fullmatch(info.key))}
+        done = {match[1] for info in self.objects.list("runs") if (match := _RECORD.fullmatch(info.key))}
+        return sorted(done), sorted(begun - done)
+
+    def _setup(self, run: str) -> Setup:
+        return load(Setup, self.objects.get(f"{work_prefix(run)}/setup.json"))
 
     def record(self, run: str) -> Run:
         """Say where a run stands.
@@ -125,23 +151,29 @@ class Runs:
         NotFound
             If there is no such run (kind ``run-unknown``).
         """
-        if not _RUN.fullmatch(run) or not (self._is_done(run) or self._has_setup(run)):
-            raise NotFound(f"there is no run '{run}'", Kind.RUN_UNKNOWN, nearest(run, self.ids(), "runs"))
+        done = self._finished(run) if _RUN.fullmatch(run) else None
+        if done is not None:
+            return done
+        if not _RUN.fullmatch(run) or not self._has_setup(run):
+            known = [name for names in self._listed() for name in names]
+            raise NotFound(f"there is no run '{run}'", Kind.RUN_UNKNOWN, nearest(run, known, "runs"))
         try:
-            return self._finished(run) or self._unfinished(self.area(run).setup())
-        except (NotFound, Corrupt):  # a driver may have cleared the work area between two looks: then the run is done
+            found = self._unfinished(self.area(run))
+        except (NotFound, Corrupt):
             done = self._finished(run)
             if done is None:
                 raise
             return done
+        return self._finished(run) or found  # a driver may have cleared the work area between two looks: then the run is done
 
     def _finished(self, run: str) -> Run | None:
-        return loads(Run, self.objects.get(run_key(run))) if self._is_done(run) else None
+        try:
+            return load(Run, self.objects.get(run_key(run)))
+        except NotFound:
+            return None
 
-    def _unfinished(self, setup: Setup) -> Run:
-        area = self.area(setup.run)
-        failed = area.failures()
-        done = area.outcomes("map")
+    def _unfinished(self, area: WorkArea) -> Run:
+        setup, failed, done = area.setup(), area.failures(), area.outcomes("map")
         state = RunState.FAILED if failed else RunState.UNFINISHED
         return replace(_run_of(setup, done.values()), state=state, blocks_done=len(done), failed=failed)
 
@@ -153,6 +185,7 @@ class Runs:
         Unavailable
             If interrupted; what is committed is safe.
         """
+        self._areas.pop(run, None)  # a driver trusts no record that it read before: a damaged reading must not outlive its run
         area = self.area(run)
         if self._is_done(run):
             area.clear()  # where a kill came between the record and this
@@ -195,7 +228,7 @@ class Runs:
         )
         page = self.report(setup, run, Finished(computed, tables, states, outcomes))
         home = registry.open_objects(join_url(self.lake, setup.home))
-        artifacts = {REPORT: page, "run.json": dumps(run).encode()}
+        artifacts = {REPORT: page, "run.json": dump(run)}
         artifacts |= {state_key(i): area.state_bytes(stage) for i, stage in enumerate(computed.states) if stage}
         cube = CubeSpec(plan.input.grid, plan.input.axis if _has_axis(computed.arrays, tables) else None, computed.arrays)
         specs = {table_spec(spec.name, spec.dims, values, spec.title, spec.unit): values for spec, values in tables}
@@ -209,6 +242,11 @@ class Runs:
         put_same(self.objects, run_key(setup.run), home.get("run.json"))
         area.clear()
         return self.record(setup.run)
+
+
+def _moment() -> str:
+    """Time in UTC to the millisecond: of two runs, the one that was started later is the newer."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _stem(job: Job, dataset: Dataset) -> str:

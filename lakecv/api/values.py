@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lakecv.job import Scalar
+from lakecv.lake_io.fsck import Finding, Flaw
+from lakecv.lake_io.sweep import Fate, Leftover
 from lakecv.plan import Run
 from lakecv.records import DID, Dataset
 
-__all__ = ["Demo", "ModelCard", "OptionCard", "PluginReport", "Registered", "Verification"]
+__all__ = ["Demo", "ModelCard", "OptionCard", "PluginReport", "Registered", "Repair", "Sweep", "Verification"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +26,84 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What is wrong with a dataset's objects: listed but gone, different, or there without being listed."""
+    """What reading every byte of a dataset again found; ``objects`` and ``nbytes`` are what was to be read."""
 
     did: DID
     objects: int
     nbytes: int
-    missing: tuple[str, ...] = ()
-    corrupt: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """True where every listed object is whole."""
-        return not (self.missing or self.corrupt)
+        """True where all is as promised; an extra object, which no reader asks for, breaks no promise."""
+        return all(finding.flaw is Flaw.EXTRA for finding in self.findings)
+
+    def keys(self, flaw: Flaw) -> tuple[str, ...]:
+        """Keys of the findings of one sort."""
+        return tuple(finding.key for finding in self.findings if finding.flaw is flaw)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Objects that are listed but gone."""
+        return self.keys(Flaw.MISSING)
+
+    @property
+    def corrupt(self) -> tuple[str, ...]:
+        """Objects that have other bytes than were promised."""
+        return self.keys(Flaw.CORRUPT)
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """Objects that are there without being listed."""
+        return self.keys(Flaw.EXTRA)
+
+    @property
+    def drift(self) -> tuple[str, ...]:
+        """Records that disagree with each other, and sources that changed since they were registered in place."""
+        return self.keys(Flaw.DRIFT)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Objects that could not be read, so that nothing is known about them."""
+        return self.keys(Flaw.UNREADABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What ``repair`` did (in a dry run: would do); the findings in ``left`` say why they were left as they are."""
+
+    did: DID
+    source: str
+    dry_run: bool
+    mended: tuple[Finding, ...] = ()
+    left: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing wrong is left."""
+        return not self.left
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What is left over in a lake and what became of it; in a dry run nothing was removed."""
+
+    dry_run: bool
+    leftovers: tuple[Leftover, ...] = ()
+
+    def of(self, fate: Fate) -> tuple[Leftover, ...]:
+        """Leftovers of one fate."""
+        return tuple(leftover for leftover in self.leftovers if leftover.fate is fate)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that were freed (in a dry run: would be)."""
+        return sum(each.heap.nbytes for each in self.leftovers if each.fate in {Fate.REMOVABLE, Fate.REMOVED})
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing that was to be removed is still there."""
+        return not self.of(Fate.FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lakecv.cli import about, data, runs
+from lakecv.cli import about, data, keeping, runs
 from lakecv.cli.failures import EXIT_CODES, Verbs
 from lakecv.cli.output import say, tolerate_any_text
 from lakecv.cli.session import Session, session_of
@@ -30,8 +30,8 @@ app = typer.Typer(
 config = typer.Typer(name="config", cls=Verbs, context_settings=_NAMES, rich_markup_mode=None, help="Settings of lakecv.")
 
 for verb in (
-    about.demo, data.register, data.ls, data.show, runs.plan, runs.run, runs.resume, runs.runs, runs.watch, data.verify,
-    data.report, data.export, about.sites, about.models, about.plugins,
+    about.demo, data.register, data.ls, data.show, runs.plan, runs.run, runs.resume, runs.runs, runs.watch,
+    data.report, data.export, keeping.verify, keeping.repair, keeping.gc, about.sites, about.models, about.plugins, about.doctor,
 ):
     app.command()(verb)
 config.command("show")(about.config_show)

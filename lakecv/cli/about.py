@@ -15,7 +15,7 @@ from lakecv.cli.progress import shown
 from lakecv.cli.session import Session, interruptible, opened, session_of
 from lakecv.errors import Kind, NotFound, nearest
 
-__all__ = ["config_show", "demo", "models", "plugins", "sites"]
+__all__ = ["config_show", "demo", "doctor", "models", "plugins", "sites"]
 
 
 def sites(ctx: typer.Context, *, as_json: Json = False) -> None:
@@ -65,6 +65,21 @@ def plugins(
             note(f"warning: {clean(card.problem)}")
     document: jsonout.Document = {"plugins": [jsonout.plugin(card) for card in found]}
     emit(document, [*cards.plugins(found), session_of(ctx).next(*(("models",) if check else ("plugins", "--check")))], as_json=as_json)
+
+
+def doctor(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """Say what may keep commands from working. The lake and its server, plugins, settings of Dask; exit code 1 on an error."""
+    from lakecv.cli import cards, jsonout
+
+    with opened(ctx, as_json=as_json) as lake:
+        found = lake.doctor()
+    for check in found:
+        if check.verdict != "ok":
+            note(f"{check.verdict}: {clean(check.text)}\nhint: {clean(check.hint)}" if check.hint else f"{check.verdict}: {clean(check.text)}")
+    document: jsonout.Document = {"checks": [jsonout.value(check) for check in found]}
+    emit(document, [*cards.checks(found), session_of(ctx).next("ls")], as_json=as_json)
+    if any(check.verdict == "error" for check in found):
+        raise typer.Exit(1)
 
 
 def config_show(ctx: typer.Context, *, as_json: Json = False) -> None:

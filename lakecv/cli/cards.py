@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from lakecv.cli.layout import facts, size, table
 
 if TYPE_CHECKING:
-    from lakecv.api import ModelCard, PluginReport
+    from lakecv.api import Check, ModelCard, PluginReport
     from lakecv.config import Setting
     from lakecv.site import Site
 
-__all__ = ["model", "models", "plugins", "settings", "sites"]
+__all__ = ["checks", "model", "models", "plugins", "settings", "sites"]
 
 
 def sites(found: Sequence[Site]) -> list[str]:
@@ -48,6 +48,11 @@ def plugins(found: Sequence[PluginReport]) -> list[str]:
     loads = {True: "yes", False: "no", None: "not tried"}
     rows = [(card.group, card.name, card.distribution, card.version, loads[card.loads], card.problem) for card in found]
     return table(("GROUP", "NAME", "FROM", "VERSION", "LOADS", "PROBLEM"), rows)
+
+
+def checks(found: Sequence[Check]) -> list[str]:
+    """Table of what was looked at."""
+    return table(("CHECK", "VERDICT", "FOUND"), [(check.name, check.verdict, check.text) for check in found])
 
 
 def settings(found: Sequence[Setting]) -> list[str]:

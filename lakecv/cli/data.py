@@ -1,4 +1,4 @@
-"""Commands about data: register, ls, show, verify, report, export."""
+"""Commands about data: register, ls, show, report, export."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 from lakecv.cli.options import DIDArgument, Json, shape_of
 from lakecv.cli.output import emit, note
 from lakecv.cli.session import interruptible, opened, session_of
-from lakecv.errors import Corrupt, InvalidInput, Kind
+from lakecv.errors import InvalidInput, Kind
 
-__all__ = ["export", "ls", "register", "report", "show", "verify"]
+__all__ = ["export", "ls", "register", "report", "show"]
 
 _Text = str | None
 
@@ -83,22 +83,6 @@ def show(ctx: typer.Context, did: DIDArgument, *, as_json: Json = False) -> None
         item = lake.show(did)
     words = ("report", str(item.did)) if item.made_by else ("run", "pca+kmeans", str(item.did))
     emit(jsonout.dataset(item), [*render.dataset(item), session_of(ctx).next(*words)], as_json=as_json)
-
-
-def verify(ctx: typer.Context, did: DIDArgument, *, as_json: Json = False) -> None:
-    """Read every byte again. Compares a dataset with what its manifest promises."""
-    from lakecv.cli import jsonout, render
-
-    with opened(ctx, as_json=as_json) as lake:
-        done = lake.verify(did)
-    session = session_of(ctx)
-    words = ("show", str(done.did)) if done.ok else ("ls",)
-    emit(jsonout.verification(done), [*render.verification(done), session.next(*words)], as_json=as_json)
-    if not done.ok:
-        wrong = len(done.missing) + len(done.corrupt)
-        note(f"error: {wrong} of {done.objects} objects of {done.did} are not what was promised [{Kind.CHECKSUM_MISMATCH}]")
-        note("hint: register the original again under another name; the damaged copy stays as it is")
-        raise typer.Exit(Corrupt.exit_code)
 
 
 def report(

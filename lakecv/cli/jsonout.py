@@ -5,13 +5,14 @@ DIDs are written scope:name, pairs become objects, and numbers that JSON lacks b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakecv.canonical import to_json
 from lakecv.job import StageKind
 
 if TYPE_CHECKING:
-    from lakecv.api import Demo, ModelCard, PluginReport, Registered, Verification
+    from lakecv.api import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
     from lakecv.config import Setting
     from lakecv.cube import ArraySpec, SpectralAxis
     from lakecv.job import Job
@@ -28,11 +29,14 @@ __all__ = [
     "plugin",
     "progress",
     "registered",
+    "repair",
     "run",
     "setting",
     "summary",
+    "sweep",
     "value",
     "verification",
+    "verifications",
 ]
 
 Document = dict[str, Any]
@@ -150,7 +154,7 @@ def progress(seen: Progress) -> Document:
 
 
 def verification(done: Verification) -> Document:
-    """Tell what ``verify`` found."""
+    """Tell what ``verify`` found: keys by flaw, and each finding with its text."""
     return {
         "did": str(done.did),
         "ok": done.ok,
@@ -158,7 +162,43 @@ def verification(done: Verification) -> Document:
         "nbytes": done.nbytes,
         "missing": list(done.missing),
         "corrupt": list(done.corrupt),
+        "unreadable": list(done.unreadable),
+        "drift": list(done.drift),
         "extra": list(done.extra),
+        "findings": [value(finding) for finding in done.findings],
+    }
+
+
+def verifications(done: Sequence[Verification]) -> Document:
+    """Tell what ``verify`` found in all datasets."""
+    return {"ok": all(each.ok for each in done), "datasets": [verification(each) for each in done]}
+
+
+def repair(done: Repair) -> Document:
+    """Tell what ``repair`` mended and left."""
+    return {
+        "did": str(done.did),
+        "source": done.source,
+        "dry_run": done.dry_run,
+        "ok": done.ok,
+        "mended": [value(finding) for finding in done.mended],
+        "left": [value(finding) for finding in done.left],
+    }
+
+
+def sweep(done: Sweep) -> Document:
+    """Tell what ``gc`` found and what became of it."""
+    return {
+        "dry_run": done.dry_run,
+        "ok": done.ok,
+        "nbytes": done.nbytes,
+        "leftovers": [
+            {
+                "prefix": each.heap.prefix, "objects": each.heap.objects, "nbytes": each.heap.nbytes,
+                "newest": each.heap.newest or None, "what": each.what, "fate": str(each.fate), "why": each.why,
+            }
+            for each in done.leftovers
+        ],
     }
 
 

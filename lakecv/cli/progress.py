@@ -24,7 +24,8 @@ __all__ = ["Lines", "Watcher", "describe", "eta_seconds", "shown"]
 
 Watcher = Callable[["Progress"], None]
 _EVERY_SECONDS = 30.0
-_BYTES, _OBJECTS = "samples", "objects"  # stages that do not count blocks
+_BYTES = "samples"
+_NAMED = {"objects", "datasets"}  # stages that are called what they count; all others but the samples count blocks
 
 
 @contextmanager
@@ -67,11 +68,11 @@ def describe(progress: Progress) -> str:
 
 
 def _counted(progress: Progress) -> str:
-    """Done and total in the unit of the stage: registering counts bytes, verifying objects, all else blocks."""
+    """Done and total in the unit of the stage: registering counts bytes, verifying objects, gc datasets, all else blocks."""
     if progress.stage == _BYTES:
         return f"{size(progress.done)} of {size(progress.total)}"
     counted = f"{progress.done}/{progress.total}" if progress.total > 0 else str(progress.done)
-    return f"{counted} {'objects' if progress.stage == _OBJECTS else 'blocks'}"
+    return f"{counted} {progress.stage if progress.stage in _NAMED else 'blocks'}"
 
 
 class Lines:

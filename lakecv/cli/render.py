@@ -10,12 +10,15 @@ from lakecv.cli.layout import clean, duration, facts, shape, size, table
 from lakecv.plan import RunState
 
 if TYPE_CHECKING:
-    from lakecv.api import Demo, Registered, Verification
+    from lakecv.api import Demo, Finding, Registered, Repair, Sweep, Verification
     from lakecv.cube import ArraySpec, CubeSpec, SpectralAxis
     from lakecv.plan import Outcome, Plan, Run
     from lakecv.records import Dataset
 
-__all__ = ["dataset", "datasets", "demo", "failed_block", "plan", "registered", "remarks", "run", "runs", "script", "verification", "written"]
+__all__ = [
+    "dataset", "datasets", "demo", "failed_block", "plan", "registered", "remarks", "repair", "run", "runs", "script", "sweep",
+    "verification", "written",
+]
 
 _SHORT_DIGEST = 12
 Pairs = list[tuple[str, object]]
@@ -143,15 +146,39 @@ def runs(found: Sequence[Run]) -> list[str]:
 
 
 def verification(done: Verification) -> list[str]:
-    """Tell what was read again and what was wrong with it."""
+    """Tell what was read again and what was wrong with it, one line each."""
     verdict = "every byte is what was promised" if done.ok else "not what was promised"
     return facts([
         ("verified", f"{done.did}: {verdict}"),
         ("read", f"{done.objects} objects, {size(done.nbytes)}"),
-        *_lines("missing", done.missing),
-        *_lines("corrupt", done.corrupt),
-        *_lines("extra", done.extra),
+        *_findings(done.findings),
     ])
+
+
+def repair(done: Repair) -> list[str]:
+    """Tell what was mended and what was left as it is."""
+    would = "would be mended" if done.dry_run else "mended"
+    if not (done.mended or done.left):
+        return facts([("repaired", f"{done.did}: every byte is what was promised; nothing was done")])
+    return facts([
+        ("repaired", f"{done.did}: {_times(len(done.mended), 'object')} {would}, {len(done.left)} left as they are"),
+        ("from", done.source),
+        *(("would mend" if done.dry_run else "mended", finding.key) for finding in done.mended),
+        *(("left", f"{finding.key}  {finding.flaw}: {finding.text}") for finding in done.left),
+    ])
+
+
+def sweep(done: Sweep) -> list[str]:
+    """Tell what is left over, and what goes, went or stays."""
+    if not done.leftovers:
+        return ["nothing to remove"]
+    words = {"removable": "would go", "removed": "removed", "kept": "kept", "failed": "failed"}
+    rows = [
+        (words[each.fate], each.heap.prefix, each.heap.objects, size(each.heap.nbytes), f"{each.what}{f': {each.why}' if each.why else ''}")
+        for each in done.leftovers
+    ]
+    total = f"{size(done.nbytes)} {'would be freed' if done.dry_run else 'freed'}"
+    return [*table(("FATE", "PREFIX", "OBJECTS", "STORED", "WHY"), rows), total if done.nbytes else "nothing to remove"]
 
 
 def demo(done: Demo) -> list[str]:
@@ -175,6 +202,10 @@ def _times(number: int, thing: str) -> str:
 
 def _short(digest: str) -> str:
     return digest[:_SHORT_DIGEST]
+
+
+def _findings(findings: Sequence[Finding]) -> Pairs:
+    return [(str(finding.flaw), f"{finding.key}  {finding.text}".rstrip()) for finding in findings]
 
 
 def _lines(label: str, texts: Sequence[object]) -> Pairs:

@@ -145,7 +145,8 @@ def _tell(ctx: typer.Context, record: Run, started: datetime, *, as_json: bool) 
     found = record.state is RunState.DONE and _finished_before(record, started)
     emit(jsonout.run(record), [*render.run(record, found=found), session.next(*words)], as_json=as_json)
     if record.state is RunState.FAILED:
-        note(f"error: {len(record.failed)} of {record.blocks} blocks failed; the others are committed [blocks-failed]")
+        failed = len(record.failed)
+        note(f"error: {failed} task{'s' if failed > 1 else ''} failed; what is done stays committed [blocks-failed]")
         for outcome in record.failed:
             note(f"  {render.failed_block(outcome)}")
         note(f"hint: {session.command('resume', record.id)}")

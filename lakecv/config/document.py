@@ -21,7 +21,7 @@ __all__ = ["invalid", "read_toml", "refuse_secrets"]
 _LIMIT_NBYTES = 1 << 20
 _SECRET = re.compile(r"passw(or)?d|passphrase|secret|token|credential|(api|access|private)[-_]?key|^key$", re.IGNORECASE)
 _REFERENCE = re.compile(r"(env|file|keyring):\S+")
-_USERINFO = re.compile(r"://[^/?#]*@")
+_USERINFO = re.compile(r"://[^/?#\s]*:[^/?#\s]*@")  # a user alone names a profile: s3://profile@bucket
 
 
 def invalid(message: str, hint: str) -> InvalidInput:
@@ -66,7 +66,7 @@ def refuse_secrets(table: dict[str, Any], where: str) -> None:
             )
         if isinstance(value, str) and _USERINFO.search(value):
             raise invalid(
-                f"{where}: '{key}' is a url with a user or password in it", "take it out of the url, and change the secret",
+                f"{where}: '{key}' is a url with a password in it", "take it out of the url, and change the secret",
             )
 
 

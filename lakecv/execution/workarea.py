@@ -1,23 +1,39 @@
 """Where a run keeps what it has done: its setup, parts, states, and the commit records that alone are the truth.
 
 Every document is create-only.  A part is stored under its own digest before its record exists, so a record never names
-bytes that are not there; whoever comes second finds the record and leaves its own part behind.
+bytes that are not there; whoever comes second finds the record and leaves its own part behind.  As no record changes, one
+that was read is not read again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from lakecv.canonical import dumps, loads
+from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Corrupt, Kind, NotFound
 from lakecv.execution.tensors import pack_state, unpack_state
 from lakecv.lake_io.objects import put_same, sha256_hex
 from lakecv.plan import Outcome, Plan, Task
-from lakecv.ports import ObjectIO
+from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import DID, Dataset
 from lakecv.sheet import Step
 
-__all__ = ["Setup", "WorkArea"]
+__all__ = ["Setup", "WorkArea", "many"]
+
+_AT_ONCE = 32  # requests on their way; each waits for a server some ms and costs this machine next to nothing
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def many(ask: Callable[[_T], _R], wanted: Sequence[_T]) -> list[_R]:
+    """Ask for many things at once; answers in order, the first error ends it."""
+    if len(wanted) < 2:  # noqa: PLR2004  (no thread for one)
+        return [ask(each) for each in wanted]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
+        return list(pool.map(ask, wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +61,15 @@ class _StateRecord:
 
 
 class WorkArea:
-    """The work area of one run; keys are relative to its prefix."""
+    """The work area of one run; keys are relative to its prefix.
+
+    What it has read it keeps, and looks at the listing each time: another process may add records, or clear them away.
+    """
 
     def __init__(self, objects: ObjectIO) -> None:
         self._objects = objects
+        self._setup: Setup | None = None
+        self._known: dict[str, tuple[int, float, Outcome]] = {}
 
     @property
     def url(self) -> str:
@@ -58,14 +79,16 @@ class WorkArea:
     def start(self, setup: Setup) -> Setup:
         """Store the setup; returns the one that was there first."""
         try:
-            self._objects.put("setup.json", dumps(setup).encode())
+            self._objects.put("setup.json", dump(setup))
         except Conflict:
             return self.setup()
         return setup
 
     def setup(self) -> Setup:
-        """Read the setup."""
-        return loads(Setup, self._objects.get("setup.json"))
+        """Read the setup, once."""
+        if self._setup is None:
+            self._setup = load(Setup, self._objects.get("setup.json"))
+        return self._setup
 
     def commit(self, task: Task, outcome: Outcome, part: bytes) -> Outcome:
         """Store a part and its record; returns the record that counts."""
@@ -74,7 +97,7 @@ class WorkArea:
         put_same(self._objects, key, part)
         record = replace(outcome, part=key, digest=digest, nbytes_written=outcome.nbytes_written + len(part))
         try:
-            self._objects.put(_record_key(task.key), dumps(record).encode())
+            self._objects.put(_record_key(task.key), dump(record))
         except Conflict:
             return self.outcome(task.key) or record
         return record
@@ -82,14 +105,14 @@ class WorkArea:
     def outcome(self, task: str) -> Outcome | None:
         """Commit record of a task, None where it has none."""
         try:
-            return loads(Outcome, self._objects.get(_record_key(task)))
+            return load(Outcome, self._objects.get(_record_key(task)))
         except NotFound:
             return None
 
     def outcomes(self, stage: str = "") -> dict[str, Outcome]:
         """Commit records of a stage (or all), by the key of their task."""
-        listed = [info.key for info in self._objects.list(f"commits/{stage}" if stage else "commits")]
-        records = (loads(Outcome, self._objects.get(key)) for key in listed if not key.endswith("/state.json"))
+        listed = self._objects.list(f"commits/{stage}" if stage else "commits")
+        records = self._read([info for info in listed if not info.key.endswith("/state.json")])
         return {record.task: record for record in records}
 
     def part(self, outcome: Outcome) -> bytes:
@@ -104,14 +127,24 @@ class WorkArea:
 
     def fail(self, outcome: Outcome) -> None:
         """Keep the verdict on a task that failed for good; a later success overrules it."""
-        data = dumps(outcome).encode()
+        data = dump(outcome)
         put_same(self._objects, f"failures/{outcome.task}.{sha256_hex(data)[:16]}.json", data)
 
     def failures(self) -> tuple[Outcome, ...]:
         """Read the verdicts on tasks that have no commit record."""
-        found = (loads(Outcome, self._objects.get(info.key)) for info in list(self._objects.list("failures")))
+        found = self._read(list(self._objects.list("failures")))
         newest = {outcome.task: outcome for outcome in sorted(found, key=lambda outcome: outcome.started)}
-        return tuple(outcome for task, outcome in sorted(newest.items()) if self.outcome(task) is None)
+        stages = sorted({task.partition("/")[0] for task in newest})
+        committed = {info.key for stage in stages for info in self._objects.list(f"commits/{stage}")}
+        return tuple(outcome for task, outcome in sorted(newest.items()) if _record_key(task) not in committed)
+
+    def _read(self, listed: Sequence[ObjectInfo]) -> list[Outcome]:
+        """Outcomes at keys that are listed now.  One with another size or time is another: the area was cleared in between."""
+        known = {info.key: self._known.get(info.key) for info in listed}
+        new = [info for info in listed if (before := known[info.key]) is None or before[:2] != (info.nbytes, info.modified)]
+        for info, record in zip(new, many(lambda each: load(Outcome, self._objects.get(each.key)), new), strict=True):
+            known[info.key] = self._known[info.key] = (info.nbytes, info.modified, record)
+        return [each[2] for each in known.values() if each is not None]
 
     def save_state(self, stage: str, step: Step) -> Step:
         """Store a state and its record; returns the step that counts."""
@@ -120,7 +153,7 @@ class WorkArea:
         record = _StateRecord(f"states/{stage}.{digest[:16]}", digest, step.done, step.progress)
         put_same(self._objects, record.part, data)
         try:
-            self._objects.put(_record_key(f"{stage}/state"), dumps(record).encode())
+            self._objects.put(_record_key(f"{stage}/state"), dump(record))
         except Conflict:
             return self.load_state(stage) or step
         return step
@@ -141,15 +174,15 @@ class WorkArea:
 
     def _state_record(self, stage: str) -> _StateRecord | None:
         try:
-            return loads(_StateRecord, self._objects.get(_record_key(f"{stage}/state")))
+            return load(_StateRecord, self._objects.get(_record_key(f"{stage}/state")))
         except NotFound:
             return None
 
     def clear(self) -> None:
         """Remove parts, states and records of a published run; the setup stays."""
+        self._known.clear()
         for folder in ("parts", "states", "commits", "failures"):
-            for info in list(self._objects.list(folder)):
-                self._objects.delete(info.key)
+            many(self._objects.delete, [info.key for info in self._objects.list(folder)])
 
     def _checked(self, key: str, digest: str) -> bytes:
         try:

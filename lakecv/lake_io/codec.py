@@ -36,7 +36,7 @@ Bytes = bytes | bytearray | memoryview
 
 def crc32c(data: Bytes) -> int:
     """CRC-32C (Castagnoli) of some bytes."""
-    return int(google_crc32c.value(bytes(data) if isinstance(data, memoryview) else data))
+    return int(google_crc32c.value(np.frombuffer(data, np.uint8) if data else b""))  # an array: the only view of bytes it takes uncopied
 
 
 def fill_value(spec: ArraySpec) -> float | int:
@@ -81,7 +81,7 @@ def decode_chunk(data: Bytes, spec: ArraySpec, out: Array | None = None) -> Arra
     if int.from_bytes(body[4:8], "little") != expected:  # checked before anything is allocated
         raise Corrupt(f"a chunk of '{spec.name}' does not decode to {expected} bytes", Kind.CODEC_FAILED)
     buffer = np.empty(spec.chunks, spec.dtype) if out is None else out
-    blosc.decompress(bytes(body), buffer)
+    blosc.decompress(body, buffer)
     return buffer
 
 
@@ -107,7 +107,7 @@ def encode_shard(values: Iterator[Array | None], spec: ArraySpec) -> bytes:
 class ShardIndex:
     """Where each chunk of a shard lies, read from the shard's last bytes."""
 
-    def __init__(self, data: bytes, spec: ArraySpec) -> None:
+    def __init__(self, data: Bytes, spec: ArraySpec) -> None:
         table, stored = data[:-_CRC_NBYTES], data[-_CRC_NBYTES:]
         if len(data) != index_nbytes(spec) or crc32c(table) != int.from_bytes(stored, "little"):
             raise Corrupt(f"the index of a shard of '{spec.name}' does not match its crc32c", Kind.CHECKSUM_MISMATCH)

@@ -6,6 +6,10 @@ Arrays registered in place go through zarr-python over a store that checks whole
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from threading import local
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,7 +24,9 @@ from lakecv.records import Manifest
 from lakecv.sheet import Array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    Blobs = Sequence[bytes | memoryview]
 
 __all__ = ["ArrayReader", "ShardedReader", "open_array", "read_table"]
 
@@ -31,6 +37,9 @@ class ArrayReader(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes fetched so far."""
+
+    def ahead(self, window: Window) -> None:
+        """Begin to fetch a window that will be read next; what comes of it is seen by the next :meth:`read` only."""
 
     def read(self, window: Window) -> Array:
         """Read the samples of a window, (h, w[, third])."""
@@ -51,39 +60,71 @@ def read_table(objects: ObjectIO, spec: ArraySpec, manifest: Manifest) -> Array:
     return decode_chunk(get_checked(objects, key, manifest), spec)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Chunks of one shard that a window needs: positions in the shard, and the windows they fill."""
+
+    key: str
+    positions: tuple[tuple[int, ...], ...]
+    places: tuple[Window, ...]
+
+
 class ShardedReader:
-    """Reader of an array in lakecv's own layout."""
+    """Reader of an array in lakecv's own layout: the chunks that a window needs of a shard are one request.
+
+    One thread reads; what is read ahead is fetched by another, compressed as it is stored, and decoded here.
+    """
 
     def __init__(self, objects: ObjectIO, spec: ArraySpec, manifest: Manifest, path: str) -> None:
         self._objects, self._spec, self._manifest, self._path = objects, spec, manifest, path
         self._indices: dict[str, ShardIndex] = {}
+        self._coming: tuple[Window, list[Future[Blobs]]] | None = None
         self.nbytes = 0
+
+    def ahead(self, window: Window) -> None:
+        """Begin to fetch a window."""
+        self._coming = (window, [_fetchers().submit(self._fetch, part) for part in self._parts(window)])
 
     def read(self, window: Window) -> Array:
         """Read the samples of a window; every chunk that it touches is fetched once and checked."""
         spec = self._spec
         out = np.empty((window.height, window.width, *spec.shape[2:]), spec.dtype)
-        for shard in shards(spec, window):
-            self._read_shard(shard, window, out)
+        coming, self._coming = self._coming, None
+        came = [future.result() for future in coming[1]] if coming is not None and coming[0] == window else None
+        for number, part in enumerate(self._parts(window)):
+            blobs = self._fetch(part) if came is None else came[number]
+            self.nbytes += sum(map(len, blobs))
+            try:
+                self._fill(out, window, part, blobs)
+            except Corrupt as err:
+                raise Corrupt(f"{self._objects.url}/{part.key}: {err}", err.kind, DAMAGED) from err
         return out
 
-    def _read_shard(self, shard: Shard, window: Window, out: Array) -> None:
-        spec, key = self._spec, f"{self._path}/{shard.key}"
-        chunks = [(position, place) for position, place in self._chunks(shard) if place.intersect(window)]
-        for (position, place), blob in zip(chunks, self._fetch(key, [at for at, _ in chunks]), strict=True):
-            part = place.intersect(window)
-            if part is not None:
-                deep = _third(position, spec)
-                out[(*part.slices(window), *deep)] = _decode(blob, spec, key)[(*part.slices(place), *_from_zero(deep))]
+    def _parts(self, window: Window) -> Iterator[_Part]:
+        for shard in shards(self._spec, window):
+            chunks = [(position, place) for position, place in self._chunks(shard) if place.intersect(window)]
+            yield _Part(f"{self._path}/{shard.key}", tuple(at for at, _ in chunks), tuple(place for _, place in chunks))
 
-    def _fetch(self, key: str, positions: list[tuple[int, ...]]) -> list[bytes]:
+    def _fetch(self, part: _Part) -> Blobs:
+        """Fetch chunks as they are stored."""
         if self._spec.shards is None:
-            blobs = [get_checked(self._objects, key, self._manifest)]
-        else:
-            index = self._index(key)
-            blobs = self._objects.get_ranges(key, [index.span(position) for position in positions])
-        self.nbytes += sum(map(len, blobs))
-        return blobs
+            return [get_checked(self._objects, part.key, self._manifest)]
+        index = self._index(part.key)
+        try:
+            return self._objects.get_ranges(part.key, [index.span(position) for position in part.positions])
+        except NotFound as err:
+            raise self._missing(part.key) from err
+
+    def _fill(self, out: Array, window: Window, part: _Part, blobs: Blobs) -> None:
+        """Check chunks and put what the window needs of them in its place, straight there where it is a whole chunk."""
+        spec = self._spec
+        for position, place, blob in zip(part.positions, part.places, blobs, strict=True):
+            inside, deep = place.intersect(window) or window, _third(position, spec)
+            target = out[(*inside.slices(window), *deep)]
+            straight = target.shape == spec.chunks and target.flags.c_contiguous
+            values = decode_chunk(blob, spec, target if straight else _buffer(spec))
+            if not straight:
+                target[...] = values[(*inside.slices(place), *_from_zero(deep))]
 
     def _chunks(self, shard: Shard) -> Iterator[tuple[tuple[int, ...], Window]]:
         """Chunks of a shard that hold pixels of the array: position in the shard and window in the picture."""
@@ -103,10 +144,34 @@ class ShardedReader:
                 tail = (record.nbytes - index_nbytes(self._spec), record.nbytes)
                 [data] = self._objects.get_ranges(key, [tail])
             except NotFound as err:
-                raise Corrupt(f"{self._objects.url}/{key} is in the manifest but missing", Kind.OBJECT_MISSING, DAMAGED) from err
-            self._indices[key] = ShardIndex(data, self._spec)
+                raise self._missing(key) from err
+            try:
+                self._indices[key] = ShardIndex(data, self._spec)
+            except Corrupt as err:
+                raise Corrupt(f"{self._objects.url}/{key}: {err}", err.kind, DAMAGED) from err
             self.nbytes += len(data)
         return self._indices[key]
+
+    def _missing(self, key: str) -> Corrupt:
+        return Corrupt(f"{self._objects.url}/{key} is in the manifest but missing", Kind.OBJECT_MISSING, DAMAGED)
+
+
+_FETCHERS = 4
+_kept = local()
+
+
+@cache
+def _fetchers() -> ThreadPoolExecutor:
+    """Threads of this process that fetch ahead; they wait for stores and use next to no processor."""
+    return ThreadPoolExecutor(_FETCHERS, thread_name_prefix="lakecv-ahead")
+
+
+def _buffer(spec: ArraySpec) -> Array:
+    """Chunk-sized scratch of this thread, used again and again."""
+    found: Array | None = getattr(_kept, "buffer", None)
+    if found is None or found.shape != spec.chunks or found.dtype != np.dtype(spec.dtype):
+        found = _kept.buffer = np.empty(spec.chunks, spec.dtype)
+    return found
 
 
 def _third(position: tuple[int, ...], spec: ArraySpec) -> tuple[slice, ...]:
@@ -117,10 +182,3 @@ def _third(position: tuple[int, ...], spec: ArraySpec) -> tuple[slice, ...]:
 
 def _from_zero(parts: tuple[slice, ...]) -> tuple[slice, ...]:
     return tuple(slice(0, part.stop - part.start) for part in parts)
-
-
-def _decode(blob: bytes, spec: ArraySpec, key: str) -> Array:
-    try:
-        return decode_chunk(blob, spec)
-    except Corrupt as err:
-        raise Corrupt(f"{key}: {err}", err.kind, DAMAGED) from err

@@ -39,8 +39,11 @@ def read_sheets(cube: CubeSpec, readers: Mapping[str, ArrayReader], window: Wind
     """
     grid, main = cube.cells, cube.main
     mask = next((spec for spec in cube.arrays if spec.role is Role.MASK), None)
-    for place in _chunks(window, grid.chunk):
+    places = list(_chunks(window, grid.chunk))
+    for place, after in zip(places, [*places[1:], None], strict=True):
         values = readers[main.name].read(place)
+        if after is not None:
+            readers[main.name].ahead(after)
         keep = readers[mask.name].read(place) if mask is not None and mask.name in readers else None
         for cell in grid.cells(place):
             cut = cell.window.slices(place)

@@ -24,6 +24,7 @@ from lakecv.records import DID, Claim, Dataset, Replica
 __all__ = ["CatalogContract", "a_claim", "a_dataset"]
 
 _WRITERS = 8
+_MANY = 80  # datasets, enough that a catalog which keeps an index for its listings makes one
 
 
 def a_claim(did: str = "museo:tavola", write_id: str = "w1") -> Claim:
@@ -144,3 +145,41 @@ class CatalogContract:
         """No scope leads elsewhere."""
         with pytest.raises(InvalidInput):
             list(catalog.search("../a"))
+        with pytest.raises(InvalidInput):
+            list(catalog.datasets("../a"))
+
+    def test_datasets_are_listed_as_a_lookup_gives_them(self, catalog: CatalogBackend) -> None:
+        """Sorted, of one scope or all; a claim is none."""
+        dids = ["ab:x", "a:y", "a:x.json", "a:dataset.json", "a:claim.json", "a:x"]
+        made = {did: catalog.register(a_dataset(did)) for did in dids}
+        catalog.claim(a_claim("a:claimed"))
+        assert list(catalog.datasets()) == [made[str(did)] for did in sorted(map(DID.parse, dids))]
+        assert list(catalog.datasets("ab")) == [made["ab:x"]]
+        assert list(catalog.datasets("nobody")) == []
+
+    def test_a_listing_of_many_datasets_is_never_stale(self, open_catalog: Callable[[], CatalogBackend]) -> None:
+        """By any handle, however often it is asked; the scopes do not mix."""
+        made = [open_catalog().register(a_dataset(f"museo:t-{number:03d}")) for number in range(_MANY)]
+        for number in range(3):
+            assert list(open_catalog().datasets()) == made
+            assert list(open_catalog().datasets("museum")) == []
+            made = [open_catalog().register(a_dataset(f"museo:a-{9 - number}")), *made]
+
+    def test_a_listing_holds_what_was_registered_before_it_began(self, open_catalog: Callable[[], CatalogBackend]) -> None:
+        """And of what is registered meanwhile nothing that is not so."""
+        made: list[Dataset] = []
+        wanted = [a_dataset(f"museo:t-{number:03d}") for number in range(_MANY)]
+
+        def look(_: int) -> bool:
+            before = list(made)
+            seen = list(open_catalog().datasets())
+            return {str(each.did) for each in before} <= {str(each.did) for each in seen} and all(each in wanted for each in seen)
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            looks = [pool.submit(look, number) for number in range(2)]
+            for dataset in wanted:
+                made.append(open_catalog().register(dataset))
+                if len(looks) < _WRITERS and all(each.done() for each in looks):
+                    looks.append(pool.submit(look, 0))
+            assert all(each.result() for each in looks)
+        assert list(open_catalog().datasets()) == wanted

@@ -1,5 +1,9 @@
 """Files whose content is damaged, forged, or not a cube that anybody could compute with."""
 
+import io
+import tarfile
+import zipfile
+
 import h5py
 import numpy as np
 import scipy.io
@@ -156,3 +160,32 @@ def raced(place):
         assert [str(dataset.did) for dataset in place.open().ls()].count("museo:raced") == 1
 
     place.after.append(one_entry)
+
+
+def npz_bomb(place):
+    """A megabyte that unpacks to a gigabyte, though its header speaks of a small array."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<u2", "fortran_order": False, "shape": (8, 8, 16)})
+    path = place.folder / "cube.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("cube.npy", "w", force_zip64=True) as member:
+        member.write(header.getvalue())
+        for _ in range(64):
+            member.write(bytes(16 << 20))
+    return path
+
+
+def tar(place):
+    """An archive with a member that would climb out."""
+    path = place.folder / "cube.tar"
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("../../escaped.npy")
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b"oops"))
+    return path
+
+
+def references(place):
+    """Chunks that lie elsewhere, as kerchunk writes them; nobody is asked for them."""
+    path = place.folder / "cube.json"
+    path.write_text('{"version": 1, "refs": {".zgroup": "{}", "data/0.0.0": ["http://169.254.169.254/latest", 0, 10]}}')
+    return path

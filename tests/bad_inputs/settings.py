@@ -62,3 +62,11 @@ def failing_plugins(place):
     place.patch.syspath_prepend(STRANGERS)
     registry.forget()
     assert STRANGERS in sys.path
+
+
+def preload(place):
+    """A settings file of Dask that has workers import a module."""
+    folder = place.folder / "dask"
+    folder.mkdir()
+    (folder / "distributed.yaml").write_text("distributed:\n  worker:\n    preload: [somebody.elses.module]\n")
+    place.patch.setenv("DASK_CONFIG", str(folder))

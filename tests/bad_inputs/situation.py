@@ -54,6 +54,7 @@ class Place:
     after: list[Callable[[Typed], None]] = field(default_factory=list)
     type: Callable[..., Typed] | None = None
     changes_lake: bool = False
+    fixture: Callable[[str], object] | None = None
 
     def command(self, *words):
         """Type a command, in this process unless the row says otherwise."""

@@ -63,7 +63,7 @@ def measure(*, toy=False, rounds=5):
     """One row: medians over the rounds, the ratio of each round, and what starting the workers took."""
     shape, workers, rounds = ((96, 80, 64), 1, 1) if toy else ((1024, 1024, 512), 2, rounds)
     with lake_of_counts(shape, max_workers=workers) as lake:
-        found, sides = _rounds(_prepare(lake), rounds, workers)
+        found, sides = _rounds(prepare(lake), rounds, workers)
     ratios = [site[0] / bare[0] for site, bare in sides]
     each = ", ".join(f"{ratio:.3f}" for ratio in ratios)
     site, bare = (_told(side) for side in zip(*sides, strict=True))
@@ -76,7 +76,7 @@ def _told(side):
     return f"{wall:.2f} s ({cpu:.2f})"
 
 
-def _prepare(lake):
+def prepare(lake):
     """Fit once, briefly; plan the application of what was learnt."""
     options = {"k": 8, "restarts": 1, "passes": 2}
     learnt = lake.run("kmeans", "bench:cube", options=options)

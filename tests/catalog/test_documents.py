@@ -1,4 +1,4 @@
-"""The documents catalog over three stores, and what only documents have."""
+"""The documents catalog over four stores, and what only documents have."""
 
 from uuid import uuid4
 
@@ -7,7 +7,9 @@ from lakecv_catalog.codec import FORMAT
 from lakecv_catalog.documents import DocumentCatalog
 from lakecv_plugins.storage.file import FileStorage
 from lakecv_plugins.storage.memory import MemoryStorage
+from lakecv_plugins.storage.s3 import S3Storage, _known
 
+from lakecv.canonical import seal
 from lakecv.errors import Corrupt, InvalidInput, Kind
 from lakecv.records import DID
 from lakecv.testing.catalog import CatalogContract, a_claim, a_dataset
@@ -27,6 +29,24 @@ class TestInMemory(CatalogContract):
         return lambda: DocumentCatalog(MemoryStorage().objects(url))
 
 
+class TestInABucket(CatalogContract):
+    @pytest.fixture
+    def open_catalog(self, moto_server, monkeypatch):
+        for name, value in moto_server.environment().items():
+            monkeypatch.setenv(name, value)
+        _known.cache_clear()
+        bucket = moto_server.bucket()
+        yield lambda: DocumentCatalog(S3Storage().objects(f"s3://{bucket}/lake"))
+        _known.cache_clear()
+
+    def test_a_second_listing_reads_the_snapshot_alone(self, open_catalog, monkeypatch):
+        made = [open_catalog().register(a_dataset(f"museo:t-{number:03d}")) for number in range(66)]
+        assert list(open_catalog().datasets()) == made
+        catalog = open_catalog()
+        monkeypatch.setattr(catalog, "_document", None)
+        assert list(catalog.datasets()) == made
+
+
 class TestInTheFake(CatalogContract):
     @pytest.fixture
     def open_catalog(self):
@@ -43,7 +63,7 @@ class Counting(MemoryObjects):
         return object.__getattribute__(self, name)
 
 
-def test_every_call_but_a_search_touches_a_fixed_number_of_objects():
+def test_every_call_but_a_listing_touches_a_fixed_number_of_objects():
     objects = Counting()
     catalog = DocumentCatalog(objects)
     for number in range(50):
@@ -64,7 +84,7 @@ def test_what_is_no_document_is_not_in_the_catalog():
 
 def test_a_record_of_a_newer_lakecv_says_so():
     objects = MemoryObjects()
-    objects.put("catalog/museo/tavola/dataset.json", b'{"format": "lakecv-dataset-2", "shape": "unheard of"}')
+    objects.put("catalog/museo/tavola/dataset.json", seal(b'{"format": "lakecv-dataset-2", "shape": "unheard of"}'))
     with pytest.raises(InvalidInput, match=f"lakecv-dataset-2; this lakecv reads {FORMAT}") as caught:
         DocumentCatalog(objects).lookup(DID("museo", "tavola"))
     assert caught.value.kind is Kind.RECORD_NEWER
@@ -78,7 +98,9 @@ def test_a_record_of_a_newer_lakecv_says_so():
 )  # fmt: skip
 def test_a_damaged_record_is_corrupt(document):
     objects = MemoryObjects()
-    objects.put("catalog/museo/tavola/dataset.json", document)
-    with pytest.raises(Corrupt) as caught:
-        DocumentCatalog(objects).lookup(DID("museo", "tavola"))
-    assert caught.value.kind is Kind.FILE_MALFORMED
+    sealed = [("tavola", seal(document), Kind.FILE_MALFORMED)] if document.startswith(b"{") else []
+    for name, data, kind in (*sealed, ("copia", document, Kind.CHECKSUM_MISMATCH)):
+        objects.put(f"catalog/museo/{name}/dataset.json", data)
+        with pytest.raises(Corrupt) as caught:
+            DocumentCatalog(objects).lookup(DID("museo", name))
+        assert caught.value.kind is kind

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from lakecv.api import Check, Fate, Finding, Flaw, Heap, Leftover, Repair, Sweep, Verdict, Verification
 from lakecv.cli import app, main, session
 from lakecv.cli.output import note
 from lakecv.cube import ArraySpec, Block, CubeSpec, Grid, Quantity, Role, SpectralAxis, Window
@@ -47,6 +48,8 @@ RUN = Run(
 BROKEN = Outcome("1-map/000007", 1.0, 0.0, 10, 0, "w1", 3, error=("worker-lost", "the worker\x1b[2J died"))
 FAILED = replace(RUN, state=RunState.FAILED, blocks_done=23, failed=(BROKEN,))
 RESULT = replace(TAVOLA, did=RUN.output, made_by="r-0001", parents=JOB.inputs, warnings=(), title="")
+LOST = Finding(Flaw.MISSING, "counts/c/0/0/0")
+LEFTOVER = Leftover(Heap("data/museo/tavola/0123456789ab", 12, 4_000_000, 1.7e9), "data that no dataset names", Fate.REMOVABLE)
 SITE = Site("local", "local", Resources(1, 4_000_000_000), 2, ("local",), (SiteLink("cnaf", 25e6, 0.05),))
 
 
@@ -57,20 +60,6 @@ class Registered:
     seconds: float
     nbytes_raw: int
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verification:
-    did: DID
-    objects: int
-    nbytes: int
-    missing: tuple[str, ...] = ()
-    corrupt: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
-
-    @property
-    def ok(self):
-        return not (self.missing or self.corrupt or self.extra)
 
 
 @dataclass(frozen=True)
@@ -133,11 +122,14 @@ class FakeLake:
             "register": Registered(TAVOLA, was_there=False, seconds=9.0, nbytes_raw=1_218_969_600, notes=("dims taken as y,x,spectral",)),
             "ls": (RESULT, TAVOLA), "show": TAVOLA, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
             "watch": (Progress("run", "1-map", 12, 24, 600_000_000, 10.0, "inertia 0.5"),),
-            "verify": Verification(TAVOLA.did, 80, 300_000_000), "report": "/tmp/r eport.html", "export": "labels.png",
+            "verify": Verification(TAVOLA.did, 80, 300_000_000), "verify_all": (Verification(TAVOLA.did, 80, 300_000_000),),
+            "repair": Repair(TAVOLA.did, "backup", dry_run=False, mended=(LOST,)), "gc": Sweep(dry_run=True, leftovers=(LEFTOVER,)),
+            "report": "/tmp/r eport.html", "export": "labels.png",
             "sites": (SITE,), "config": (Setting("lake", "/lake", "default"),), "job_script": "",
             "models": (ModelCard("kmeans", "1", "lakecv", (OptionCard("k", "int | auto", "auto", "Clusters."),)),
                        ModelCard("pca", "1", "lakecv", ())),
             "plugins": (PluginReport("lakecv.models", "odd", "odd-one", "0.1", loads=False, problem="No module 'x'"),),
+            "doctor": (Check("lake", Verdict.OK, "/lake can be read"), Check("dask", Verdict.WARNING, "a preload\x1b[2J", "read it")),
             "demo": Demo("./lakecv-demo", TAVOLA, RUN, 0.9712, "./lakecv-demo/report.html", 12.0),
         }  # fmt: skip
 

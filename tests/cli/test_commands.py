@@ -3,12 +3,13 @@
 import inspect
 import json
 import shlex
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from lakecv.api import Fate, Finding, Flaw, Heap, Leftover, Sweep
 from lakecv.ports import ReadHints
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
@@ -22,11 +23,15 @@ COMMANDS = {
     "runs": "runs",
     "watch": "watch r-0001",
     "verify": "verify museo:tavola",
+    "verify-all": "verify --all",
+    "repair": "repair museo:tavola --from backup",
+    "gc": "gc",
     "report": "report museo:tavola",
     "export": "export museo:tavola --array labels --to labels.png",
     "sites": "sites",
     "models": "models",
     "plugins": "plugins",
+    "doctor": "doctor",
     "config-show": "config show",
     "demo": "demo",
 }
@@ -40,14 +45,19 @@ NEXT = {
     "runs": "lakecv resume r-0001",
     "watch": "lakecv runs",
     "verify": "lakecv show museo:tavola",
+    "verify-all": "lakecv ls",
+    "repair": "lakecv verify museo:tavola",
+    "gc": "lakecv gc --yes",
     "report": "lakecv ls",
     "export": "lakecv show museo:tavola",
     "sites": "lakecv models",
     "models": "lakecv models kmeans",
     "plugins": "lakecv plugins --check",
+    "doctor": "lakecv ls",
     "config-show": "lakecv sites",
     "demo": "lakecv --lake ./lakecv-demo/lake show user.anna:tavola.pca-kmeans.1",
 }
+LEFTOVER = Leftover(Heap("data/museo/tavola/0123456789ab", 12, 4_000_000, 1.7e9), "data that no dataset names", Fate.REMOVABLE)
 
 
 def check(document, command):
@@ -193,8 +203,6 @@ def test_run_tells_what_came_of_it(lakecv):
 
 
 def test_a_run_that_was_done_before_says_so(lakecv, lake):
-    from dataclasses import replace
-
     lake.answers["run"] = replace(lake.answers["run"], finished="2026-01-02T03:05:05+00:00")
     assert "was done before; nothing moved (--again runs it again)" in lakecv("run", "kmeans", "a:b").out
 
@@ -204,7 +212,7 @@ def test_failed_blocks_exit_1_are_listed_and_say_how_to_resume(lakecv, lake, ver
     lake.answers[verb[0]] = lake.answers["runs"][1]
     done = lakecv(*verb)
     assert (done.code, done.last) == (1, "next: lakecv resume r-0001")
-    assert "error: 1 of 24 blocks failed" in done.err
+    assert "error: 1 task failed" in done.err
     assert "1-map/000007 after 3 attempts: the worker died [worker-lost]" in done.err
     assert done.err.endswith("hint: lakecv resume r-0001\n")
 
@@ -224,14 +232,85 @@ def test_watch_ends_with_the_last_sign_of_the_run(lakecv):
     assert lakecv("watch").out.startswith("run 1-map: 12/24 blocks, 600 MB, 60.0 MB/s, 10 s left, inertia 0.5\n")
 
 
-def test_verify_of_damaged_data_exits_8_and_names_the_objects(lakecv, lake):
-    from dataclasses import replace
+def damaged(lake):
+    findings = (
+        Finding(Flaw.MISSING, "zarr.json"), Finding(Flaw.CORRUPT, "counts/c/0/0/0", "it has 1 bytes; 2 were promised"),
+        Finding(Flaw.EXTRA, "x"),
+    )
+    lake.answers["verify"] = replace(lake.answers["verify"], findings=findings)
+    lake.answers["verify_all"] = (lake.answers["verify"], *lake.answers["verify_all"])
 
-    lake.answers["verify"] = replace(lake.answers["verify"], corrupt=("counts/c/0/0/0",), missing=("zarr.json",))
+
+def test_verify_of_damaged_data_exits_8_and_names_the_objects(lakecv, lake):
+    damaged(lake)
     done = lakecv("verify", "museo:tavola")
-    assert done.code == 8
-    assert "counts/c/0/0/0" in done.out
+    assert (done.code, done.last) == (8, "next: lakecv repair museo:tavola --from SOURCE")
+    assert "  missing     zarr.json\n  corrupt     counts/c/0/0/0  it has 1 bytes; 2 were promised\n  extra       x\n" in done.out
     assert "error: 2 of 80 objects of museo:tavola are not what was promised [checksum-mismatch]" in done.err
+
+
+def test_an_extra_object_alone_is_named_but_no_failure(lakecv, lake):
+    lake.answers["verify"] = replace(lake.answers["verify"], findings=(Finding(Flaw.EXTRA, "x"),))
+    done = lakecv("verify", "museo:tavola", "--json")
+    check(done.json, "verify")
+    assert (done.code, done.json["ok"], done.json["extra"]) == (0, True, ["x"])
+
+
+@pytest.mark.parametrize("words", [("verify",), ("verify", "--all"), ("verify", "--scope", "museo")])
+def test_verify_of_all_goes_on_after_a_damaged_dataset_and_exits_8(lakecv, lake, words):
+    damaged(lake)
+    done = lakecv(*words)
+    assert done.code == 8
+    assert done.out.count("verified") == 2
+    assert lake.calls[-1][1] == ("museo" if len(words) == 3 else None,)
+    asked = lakecv(*words, "--json")
+    check(asked.json, "verify-all")
+    assert [each["ok"] for each in asked.json["datasets"]] == [False, True]
+
+
+def test_verify_takes_a_did_or_all_but_not_both(lakecv):
+    assert lakecv("verify", "museo:tavola", "--all").code == 2
+
+
+def test_repair_hands_over_what_was_typed_and_names_what_was_mended(lakecv, lake):
+    done = lakecv("repair", "a:b", "--from", "./x y", "--format", "numpy", "--dry-run")
+    assert lake.calls[-1] == ("repair", ("a:b", "./x y"), {"format": "numpy", "dry_run": True})
+    assert "  mended      counts/c/0/0/0\n" in done.out
+    assert done.last == "next: lakecv repair a:b --from './x y'"
+
+
+def test_what_cannot_be_repaired_is_listed_and_exits_8(lakecv, lake):
+    left = Finding(Flaw.CORRUPT, "report.html", "backup has other bytes under this key")
+    lake.answers["repair"] = replace(lake.answers["repair"], left=(left,))
+    done = lakecv("repair", "museo:tavola", "--from", "backup")
+    assert done.code == 8
+    assert "  left        report.html  corrupt: backup has other bytes under this key\n" in done.out
+    assert "error: 1 objects of museo:tavola cannot be repaired from backup [checksum-mismatch]" in done.err
+
+
+def test_gc_lists_and_removes_only_with_yes(lakecv, lake):
+    assert "4.0 MB would be freed" in lakecv("gc").out
+    assert lake.calls[-1] == ("gc", (), {"remove": False, "older_than_seconds": 86400.0, "scope": None})
+    lake.answers["gc"] = Sweep(dry_run=False, leftovers=(replace(LEFTOVER, fate=Fate.REMOVED),))
+    done = lakecv("gc", "--yes", "--older-than", "90min", "--scope", "museo")
+    assert lake.calls[-1] == ("gc", (), {"remove": True, "older_than_seconds": 5400.0, "scope": "museo"})
+    assert "4.0 MB freed" in done.out
+
+
+def test_gc_of_an_empty_lake_says_that_there_is_nothing(lakecv, lake):
+    lake.answers["gc"] = Sweep(dry_run=True)
+    assert lakecv("gc").out == "nothing to remove\nnext: lakecv ls\n"
+
+
+def test_gc_that_could_not_remove_something_exits_6(lakecv, lake):
+    lake.answers["gc"] = Sweep(dry_run=False, leftovers=(replace(LEFTOVER, fate=Fate.FAILED, why="it may not be written"),))
+    done = lakecv("gc", "--yes")
+    assert (done.code, "data that no dataset names: it may not be written" in done.out) == (6, True)
+
+
+@pytest.mark.parametrize("age", ["soon", "-1d", "1", "1e3s", ""])
+def test_an_age_that_is_no_time_is_refused(lakecv, age):
+    assert lakecv("gc", f"--older-than={age}").code == 2
 
 
 def test_report_and_export_say_where(lakecv, lake):

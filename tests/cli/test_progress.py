@@ -64,3 +64,7 @@ def test_a_broken_stderr_stops_nothing(monkeypatch):
     note("nobody hears")
     with shown(quiet=False) as watcher:
         watcher(at(24))
+
+
+def test_gc_counts_datasets():
+    assert describe(Progress("gc", "datasets", 3, 5, 0, 0.0)) == "gc datasets: 3/5 datasets"

@@ -65,10 +65,10 @@ class _Folder:
 
     def find(self) -> LocalStore | None:
         if self._store is None and self.path.is_dir():
-            return self.make()
+            return self.make(0)
         return self._store
 
-    def make(self) -> LocalStore:
+    def make(self, nbytes: int) -> LocalStore:  # noqa: ARG002  (a folder has no deadline)
         from obstore.store import LocalStore
 
         if self._store is None:

@@ -61,7 +61,7 @@ class _Named:
                 _stores[self._name] = MemoryStore()
             return _stores[self._name]
 
-    def make(self) -> MemoryStore:
+    def make(self, nbytes: int) -> MemoryStore:  # noqa: ARG002  (memory has no deadline)
         return self.find()
 
     def explain(self, err: Exception, where: str, *, writing: bool) -> LakeCVError | None:  # noqa: ARG002  (the protocol's signature)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ObstoreObjects", "Root"]
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_PIECE_NBYTES = 16 << 20  # most that one request reads, so that a deadline of one request means the same for all sizes
 
 
 class Root(Protocol):
@@ -40,8 +41,8 @@ class Root(Protocol):
     def find(self) -> Store | None:
         """Open the store, None where nothing has been written yet."""
 
-    def make(self) -> Store:
-        """Open the store for writing."""
+    def make(self, nbytes: int) -> Store:
+        """Open the store for writing an object of a size."""
 
     def explain(self, err: Exception, where: str, *, writing: bool) -> LakeCVError | None:
         """Say what an unexpected exception of obstore means; None = there is no such object."""
@@ -63,10 +64,21 @@ class ObstoreObjects:
     def get(self, key: str) -> bytes:
         """Read a whole object; NotFound (``object-unknown``) where there is none."""
         path = self._path(key)
-        with self._translated(key):
-            return bytes(self._found(key).get(path).bytes())
+        if not self._root.far:
+            with self._translated(key):
+                return bytes(self._found(key).get(path).bytes())
+        try:
+            with self._translated(key):
+                first = self._found(key).get(path, options={"range": (0, _PIECE_NBYTES)})
+                head, nbytes = first.bytes(), first.meta["size"]
+        except Corrupt:  # an empty object has no range at all
+            if self.head(key) == ObjectInfo(key, 0):
+                return b""
+            raise
+        rest = self.get_ranges(key, [(len(head), nbytes)]) if len(head) < nbytes else []
+        return b"".join([head, *rest])
 
-    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | memoryview]:
         """Read half-open byte ranges; Corrupt (``short-read``) where the object ends before one does.
 
         Of a store that is near the size is asked first: obstore cuts a range that runs past the end, and aborts on one
@@ -83,15 +95,14 @@ class ObstoreObjects:
             _check_end(name, info.nbytes, max((stop for _, stop in ranges), default=0))
         path, spans = self._path(key), _spans(ranges, self._root.coalesce_nbytes)
         if not spans:
-            return [b""] * len(ranges)
+            return [memoryview(b"")] * len(ranges)
         starts, stops = zip(*spans, strict=True)
         with self._translated(key):
             parts = self._found(key).get_ranges(path, starts=starts, ends=stops, coalesce=0)
-        found = {}
-        for span, part in zip(spans, parts, strict=True):
-            found[span] = memoryview(part)
-            _check_end(name, span[0] + len(found[span]), span[1])
-        return [_cut(found, spans, *each) for each in ranges]
+        for (start, stop), part in zip(spans, parts, strict=True):
+            _check_end(name, start + len(part), stop)
+        views = [memoryview(part) for part in parts]
+        return [_cut(views, spans, *each) for each in ranges]
 
     def put(self, key: str, data: bytes) -> None:
         """Create an object, all of it or nothing; Conflict (``output-exists``) where there is one already.
@@ -102,7 +113,7 @@ class ObstoreObjects:
         path = self._path(key, new=True)
         _check_fork()
         with self._translated(key, writing=True):
-            self._root.make().put(path, data, mode="create", use_multipart=False)
+            self._root.make(len(data)).put(path, data, mode="create", use_multipart=False)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Objects whose key starts with the folder ``prefix``, sorted by key."""
@@ -186,23 +197,27 @@ def _check_end(name: str, nbytes: int, stop: int) -> None:
 
 
 def _spans(ranges: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
-    """Join ranges that lie closer than a gap, so that each span is one request."""
-    spans: list[tuple[int, int]] = []
+    """Join ranges that lie closer than a gap, and cut what is longer than a piece: each span is one request."""
+    joined: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
         if start == stop:
             continue
-        if spans and start - spans[-1][1] <= gap:
-            spans[-1] = spans[-1][0], max(spans[-1][1], stop)
+        if joined and start - joined[-1][1] <= gap:
+            joined[-1] = joined[-1][0], max(joined[-1][1], stop)
         else:
-            spans.append((start, stop))
-    return spans
+            joined.append((start, stop))
+    return [(at, min(at + _PIECE_NBYTES, stop)) for start, stop in joined for at in range(start, stop, _PIECE_NBYTES)]
 
 
-def _cut(found: dict[tuple[int, int], memoryview], spans: list[tuple[int, int]], start: int, stop: int) -> bytes:
-    if start == stop:
-        return b""
-    span = spans[bisect_right(spans, start, key=lambda span: span[0]) - 1]
-    return bytes(found[span][start - span[0] : stop - span[0]])
+def _cut(views: Sequence[memoryview], spans: Sequence[tuple[int, int]], start: int, stop: int) -> memoryview:
+    """Take a range out of the spans that hold it: a view where it is one span, else a copy."""
+    first = bisect_right(spans, start, key=lambda span: span[0]) - 1
+    parts = []
+    for view, (begin, end) in zip(views[first:], spans[first:], strict=True):
+        if begin >= stop:
+            break
+        parts.append(view[max(start - begin, 0) : min(stop, end) - begin])
+    return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
 _opened_by: int | None = None

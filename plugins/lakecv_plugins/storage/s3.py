@@ -6,6 +6,7 @@ region or clock; a create-only put at the first write proves that the server ref
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from functools import cache
@@ -13,10 +14,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from lakecv.errors import Infeasible, InvalidInput, Kind, LakeCVError
-from lakecv.ports import StoragePlugin
+from lakecv.errors import Corrupt, Infeasible, InvalidInput, Kind, LakeCVError
+from lakecv.ports import Ability, ProbedStorage, StoragePlugin
 from lakecv_plugins.storage.objects import ObstoreObjects
-from lakecv_plugins.storage.s3_access import Account, find_account
+from lakecv_plugins.storage.s3_access import PLACES, Account, find_account
 from lakecv_plugins.storage.s3_answers import explain
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ __all__ = ["PROBE", "S3Storage"]
 
 T = TypeVar("T")
 
-PROBE = "lakecv-probe"
+PROBE, PROBE_BYTES = "lakecv-probe", b"lakecv proves with this object that the server never overwrites\n"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _COALESCE_NBYTES = 1 << 20  # a round trip to a server costs about what 1 MiB does
-_STALL = timedelta(seconds=30)  # of one request: what lakecv reads at once is at most some 10 MB
-_WRITE = timedelta(seconds=300)  # of one put: shards have up to 128 MiB and cannot be put in parts and create-only
+_STALL = timedelta(seconds=30)  # of one request, which reads or writes at most 16 MiB
+_WRITE = timedelta(seconds=300)  # of the put of a shard, up to 128 MiB: what is put in parts cannot be create-only
+_SMALL_NBYTES = 16 << 20
 _SOON: RetryConfig = {"max_retries": 1, "retry_timeout": timedelta(seconds=5)}
 _PATIENT: RetryConfig = {
     "max_retries": 6, "retry_timeout": timedelta(seconds=60),
@@ -53,6 +55,11 @@ class S3Storage:
         profile, bucket, prefix = _split(url, access)
         return ObstoreObjects(_join(profile, bucket, prefix), _bucket(profile, bucket), prefix)
 
+    def probe(self, url: str, access: str | None = None) -> tuple[Ability, ...]:
+        """Ask the server what it does; what it refuses counts as what it cannot."""
+        profile, bucket, _ = _split(url, access)
+        return _bucket(profile, bucket).abilities()
+
     def store(self, url: str, access: str | None = None) -> Store:
         """Open a prefix read-only for zarr-python."""
         from zarr.storage import ObjectStore
@@ -71,7 +78,7 @@ class _Bucket:
         self._account, self._name = account, bucket
         self._lock = Lock()
         self._reads: S3Store | None = None
-        self._writes: S3Store | None = None
+        self._writes: tuple[S3Store, S3Store] | None = None
 
     def find(self) -> S3Store:
         """Open for reading; the first time, make sure that the server answers and lists."""
@@ -81,19 +88,41 @@ class _Bucket:
                 self._reads = self._open(_PATIENT, _STALL)
             return self._reads
 
-    def make(self) -> S3Store:
+    def make(self, nbytes: int) -> S3Store:
         """Open for writing; the first time, make sure that the server creates and never overwrites."""
-        self.find()
+        small = self.find()
         with self._lock:
             if self._writes is None:
-                store = self._open(_PATIENT, _WRITE)
-                if not self._try(lambda: _refuses_to_overwrite(store), writing=True):
+                if not self._try(lambda: _refuses_to_overwrite(small), writing=True):
                     raise Infeasible(
                         f"the server at {self._account.where} overwrites what exists (it ignores If-None-Match)", Kind.CONTRACT_BROKEN,
                         "read from it, and write to another lake: results could be lost here",
                     )
-                self._writes = store
-            return self._writes
+                self._writes = small, self._open(_PATIENT, _WRITE)
+            return self._writes[nbytes > _SMALL_NBYTES]
+
+    def abilities(self) -> tuple[Ability, ...]:
+        """Try what lakecv needs; a missing or forbidden bucket is an error, and so is a server that does not list."""
+        self.find()
+        writes = self._holds(lambda: self.make(0))
+        suffix = writes and self._holds(self._read_suffix)
+        return (
+            Ability("lists a prefix", holds=True, lost="nothing can be found"),
+            Ability("creates and never overwrites (If-None-Match)", writes, "nothing is written there: the lake is read-only"),
+            Ability("reads the end of an object (suffix range)", suffix, "sharded stores registered in place are slow: read whole"),
+        )
+
+    def _holds(self, ability: Callable[[], object]) -> bool:
+        try:
+            ability()
+        except LakeCVError:
+            return False
+        return True
+
+    def _read_suffix(self) -> None:
+        tail = self._try(lambda: self._open(_SOON, _STALL).get(PROBE, options={"range": {"suffix": 2}}).bytes(), writing=False)
+        if bytes(tail) != PROBE_BYTES[-2:]:
+            raise Corrupt("the server does not know suffix ranges", Kind.SHORT_READ)
 
     def below(self, prefix: str) -> S3Store:
         """Open a part of the bucket for reading."""
@@ -135,14 +164,19 @@ def _refuses_to_overwrite(store: S3Store) -> bool:
 
     for _ in range(2):
         try:
-            store.put(PROBE, b"lakecv proves with this object that the server never overwrites\n", mode="create", use_multipart=False)
+            store.put(PROBE, PROBE_BYTES, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return True
     return False
 
 
-@cache
 def _bucket(profile: str | None, bucket: str) -> _Bucket:
+    """Share what is known of a bucket, as long as the environment says the same of where it is."""
+    return _known(profile, bucket, tuple(os.environ.get(name) for name in PLACES))
+
+
+@cache
+def _known(profile: str | None, bucket: str, _: tuple[str | None, ...]) -> _Bucket:
     return _Bucket(find_account(profile), bucket)
 
 
@@ -171,3 +205,4 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     _: StoragePlugin = S3Storage()
+    _probed: ProbedStorage = S3Storage()

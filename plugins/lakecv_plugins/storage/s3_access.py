@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from botocore.session import Session
     from obstore.store import S3Credential
 
-__all__ = ["ANONYMOUS", "Account", "find_account"]
+__all__ = ["ANONYMOUS", "PLACES", "Account", "find_account"]
 
 ANONYMOUS = "anonymous"
+PLACES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE",
+          "AWS_SHARED_CREDENTIALS_FILE", "AWS_ACCESS_KEY_ID")
 _REGION = "us-east-1"
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,127}", re.ASCII)

@@ -103,7 +103,7 @@ def test_what_a_killed_writer_left_is_not_listed(tmp_path):
 def test_a_system_error_says_what_to_do(tmp_path, monkeypatch, number, error, kind):
     objects = FileStorage().objects(str(tmp_path))
     failing = GenericError(f"Generic LocalFileSystem error: {os.strerror(number)} (os error {number})\n\nDebug source:")
-    monkeypatch.setattr(objects._root, "make", lambda: (_ for _ in ()).throw(failing))
+    monkeypatch.setattr(objects._root, "make", lambda _: (_ for _ in ()).throw(failing))
     with pytest.raises(error) as caught:
         objects.put("a", b"1")
     assert caught.value.kind is kind

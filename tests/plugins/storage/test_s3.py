@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from lakecv_plugins.storage.s3 import PROBE, S3Storage, _bucket
+from lakecv_plugins.storage.s3 import PROBE, S3Storage, _known
 from lakecv_plugins.storage.s3_answers import explain
 
 from lakecv import registry
@@ -16,9 +16,9 @@ def reach(moto_server, monkeypatch):
     """Point the environment at moto, and forget what other tests opened."""
     for name, value in moto_server.environment().items():
         monkeypatch.setenv(name, value)
-    _bucket.cache_clear()
+    _known.cache_clear()
     yield
-    _bucket.cache_clear()
+    _known.cache_clear()
 
 
 @pytest.fixture

@@ -35,5 +35,8 @@ class StrangeCatalog:
         wanted = None if scope is None else DID(scope, "any").scope
         return iter(sorted(did for did in self._datasets if wanted in {None, did.scope}))
 
+    def datasets(self, scope=None):
+        return (self._datasets[did] for did in self.search(scope))
+
 
 _: CatalogPlugin = StrangeCatalog
