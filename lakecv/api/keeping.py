@@ -203,7 +203,7 @@ class _Original:
         def watch(done: int, total: int) -> None:
             self._keeper.watch(Progress("repair", "samples", done, total, done, time.monotonic() - clock))
 
-        convert_apart(Request(str(path), url, _hints(self._dataset), self._reader), watch)
+        convert_apart(Request(str(path), url, _hints(self._dataset), self._reader or dict(self._dataset.metadata).get("format")), watch)
         made = registry.open_objects(url)
         if made.head(MANIFEST) is None:
             raise InvalidInput(

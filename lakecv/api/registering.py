@@ -184,7 +184,7 @@ def _check_free(catalog: CatalogBackend, did: DID) -> None:
 
 def _dataset(wanted: Wanted, done: Converted, home: str) -> Dataset:
     replica = Replica("local", str(wanted.path) if wanted.in_place else home)
-    said = [(name, str(value)) for name, value in _hints_given(wanted.hints)]
+    said = [(name, str(value)) for name, value in (*_hints_given(wanted.hints), ("format", wanted.reader)) if value is not None]
     return Dataset(
         wanted.did, done.cube, done.digest, home, (replica,), done.nobjects, done.nbytes, now(), title=wanted.title,
         metadata=(("source", wanted.path.name), *said), warnings=done.warnings,

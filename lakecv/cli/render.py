@@ -139,7 +139,7 @@ def runs(found: Sequence[Run]) -> list[str]:
     if not found:
         return ["no runs yet"]
     rows = [
-        (record.id, record.state, f"{record.blocks_done}/{record.blocks}", record.job.name, record.output, record.created)
+        (record.id, record.state, f"{record.blocks_done}/{record.blocks}", record.job.name, record.output, record.created[:19])
         for record in found
     ]
     return table(("RUN", "STATE", "BLOCKS", "MODEL", "OUTPUT", "CREATED"), rows)
