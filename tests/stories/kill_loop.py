@@ -1,7 +1,8 @@
 """Kills drivers at random instants and looks at what is left: the story behind invariants 4 and 5 of the lake.
 
 After every kill: what the catalog shows is whole and right, what it does not show no Zarr client sees half of, and no task
-that had a commit record before is computed again.  Used by the tests with few kills and by the soak with many.
+that had a commit record before is computed again.  Used by the tests with few kills and by the soak with many.  The lake is
+a folder, or a prefix of a bucket that the environment reaches; what is in it is looked at without lakecv.
 """
 
 import contextlib
@@ -14,13 +15,16 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import zarr
 
 from lakecv.api import Lake
 from lakecv.ports import ReadHints
 
+SMALL = {"ny": 100, "nx": 60}  # two chunks: a run in a bucket is hundreds of requests all the same
 SERVER = Path(__file__).with_name("kill_server.py")
 
 
@@ -39,6 +43,68 @@ class Tally:
         return self.half_visible + self.recomputed + self.different
 
 
+class InFolder:
+    """A lake as files."""
+
+    def __init__(self, lake):
+        self.lake = Path(lake)
+
+    def names(self):
+        return {path.relative_to(self.lake).as_posix() for path in self.lake.rglob("*") if path.is_file()}
+
+    def read(self, key):
+        return (self.lake / key).read_bytes()
+
+    def copy(self, lake):
+        shutil.copytree(self.lake, lake)
+
+    def remove(self):
+        shutil.rmtree(self.lake)
+
+    def open_plainly(self, home):
+        return zarr.open_group(str(self.lake / home), mode="r")
+
+
+class InBucket:
+    """A lake as objects, by boto3 and fsspec."""
+
+    def __init__(self, lake):
+        self.bucket, _, self.prefix = lake.removeprefix("s3://").partition("/")
+        self.client = _client(os.environ["AWS_ENDPOINT_URL"])
+
+    def names(self):
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
+        return {item["Key"].removeprefix(f"{self.prefix}/") for page in pages for item in page.get("Contents", ())}
+
+    def read(self, key):
+        return self.client.get_object(Bucket=self.bucket, Key=f"{self.prefix}/{key}")["Body"].read()
+
+    def copy(self, lake):
+        other = InBucket(lake)
+        for key in self.names():
+            self.client.put_object(Bucket=other.bucket, Key=f"{other.prefix}/{key}", Body=self.read(key))
+
+    def remove(self):
+        for key in self.names():
+            self.client.delete_object(Bucket=self.bucket, Key=f"{self.prefix}/{key}")
+
+    def open_plainly(self, home):
+        options = {"endpoint_url": self.client.meta.endpoint_url, "use_listings_cache": False}
+        return zarr.open_group(f"s3://{self.bucket}/{self.prefix}/{home}", mode="r", storage_options=options)
+
+
+@cache
+def _client(endpoint):
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}))
+
+
+def seen_from_outside(lake):
+    return InBucket(lake) if str(lake).startswith("s3://") else InFolder(lake)
+
+
 def make_cube(path, ny=150, nx=140, depth=12, seed=5):
     """A picture of three materials in counts, in six chunks of the lake's own layout (cut by the spectral depth)."""
     rng = np.random.default_rng(seed)
@@ -47,10 +113,10 @@ def make_cube(path, ny=150, nx=140, depth=12, seed=5):
     np.save(path, rng.poisson(spectra[where]).astype("uint16"))
 
 
-def prepare(folder):
+def prepare(folder, lakes=None):
     """A lake with one registered cube, to be copied for every run."""
-    source, lake = folder / "cube.npy", folder / "lake"
-    make_cube(source)
+    source, lake = folder / "cube.npy", f"{lakes or folder}/lake"
+    make_cube(source, **SMALL if lake.startswith("s3://") else {})
     Lake(lake, scope="kill").register(source, "kill:cube", hints=ReadHints(dims="y,x,spectral"))
     return lake
 
@@ -85,26 +151,26 @@ class Server:
 
 def commits(lake):
     """Tasks that have a commit record, as ``run task``."""
-    found = set()
-    for path in lake.glob("work/*/commits/**/*.json"):
-        run, _, *task = path.relative_to(lake / "work").with_suffix("").parts
-        found.add(f"{run} {'/'.join(task)}")
-    return found
+    parts = (key.removesuffix(".json").split("/") for key in seen_from_outside(lake).names())
+    return {f"{part[1]} {'/'.join(part[3:])}" for part in parts if part[0] == "work" and part[2] == "commits"}
 
 
 def half_visible(lake):
     """Count arrays that a plain Zarr client can open while objects of theirs are missing, and results that are not whole."""
-    bad = 0
-    for path in lake.glob("data/**/zarr.json"):
-        metadata = json.loads(path.read_text())
+    seen = seen_from_outside(lake)
+    keys, bad = seen.names(), 0
+    for home in sorted(key.removesuffix("/zarr.json") for key in keys if key.startswith("data/") and key.endswith("/zarr.json")):
+        metadata = json.loads(seen.read(f"{home}/zarr.json"))
         if metadata["node_type"] == "array":
             grid = metadata["chunk_grid"]["configuration"]["chunk_shape"]
             counts = [-(-size // chunk) for size, chunk in zip(metadata["shape"], grid, strict=True)]
-            keys = ["/".join(["c", *map(str, at)]) for at in np.ndindex(*counts)]
-            bad += not all((path.parent / key).is_file() for key in keys)
+            bad += not {"/".join([home, "c", *map(str, at)]) for at in np.ndindex(*counts)} <= keys
         else:
             names = metadata["consolidated_metadata"]["metadata"]
-            bad += not all((path.parent / name / "zarr.json").is_file() for name in names)
+            bad += not {f"{home}/{name}/zarr.json" for name in names} <= keys
+            bad += {name: array.shape for name, array in seen.open_plainly(home).arrays()} != {
+                name: tuple(metadata["shape"]) for name, metadata in names.items()
+            }
     opened = Lake(lake, scope="kill")
     for dataset in opened.ls():
         bad += not opened.verify(str(dataset.did)).ok
@@ -115,29 +181,33 @@ def read_log(log):
     return log.read_text().splitlines() if log.exists() else []
 
 
-def kill_loop(folder, kills, seed):
-    """Kill drivers until ``kills`` were killed; finish every run and compare it with one that was left alone."""
+def kill_loop(folder, kills, seed, lakes=None):
+    """Kill drivers until ``kills`` were killed; finish every run and compare it with one that was left alone.
+
+    ``lakes`` is the url below which the lakes lie; None = the folder.
+    """
     rng, tally = random.Random(seed), Tally()
-    template = prepare(folder)
+    lakes = lakes or str(folder)
+    template = prepare(folder, lakes)
     with Server() as server:
-        calm, log = folder / "calm", folder / "calm.log"
-        shutil.copytree(template, calm)
-        status, _ = server.drive(calm, log, 0)
-        assert status == 0
-        shutil.rmtree(calm)
-        shutil.copytree(template, calm)
-        status, whole = server.drive(calm, folder / "calm2.log", 0)
-        expected = result_digest(calm)
+        for log in ("warm", "calm"):
+            calm = f"{lakes}/{log}"
+            seen_from_outside(template).copy(calm)
+            status, whole = server.drive(calm, folder / f"{log}.log", 0)
+            assert status == 0
+            expected = result_digest(calm)
+            seen_from_outside(calm).remove()
         while tally.kills < kills:
-            one_run(server, template, folder / f"run-{tally.runs}", (rng, whole, expected), tally)
+            name = f"run-{tally.runs}"
+            seen_from_outside(template).copy(f"{lakes}/{name}")
+            one_run(server, f"{lakes}/{name}", folder / f"{name}.log", (rng, whole, expected), tally)
     return tally
 
 
-def one_run(server, template, lake, known, tally):
+def one_run(server, lake, log, known, tally):
     """One run, killed as often as chance will, then finished."""
     rng, whole, expected = known
-    shutil.copytree(template, lake)
-    log, status = lake.with_suffix(".log"), None
+    status = None
     while status != 0:
         before, begun = commits(lake), len(read_log(log))
         finish = rng.random() < 0.2
@@ -148,7 +218,7 @@ def one_run(server, template, lake, known, tally):
         tally.half_visible += half_visible(lake)
     tally.runs += 1
     tally.different += result_digest(lake) != expected
-    shutil.rmtree(lake)
+    seen_from_outside(lake).remove()
     log.unlink()
 
 

@@ -1,7 +1,8 @@
 """A fork server for the kill loop: forks a driver for each line it is given, so that a kill costs milliseconds.
 
-It imports everything once and starts no thread and opens no store, so that what it forks is clean.  Protocol, by lines:
-``LAKE LOG SEED`` in, the child's pid out; when the child has ended, its exit status out (-9 = killed).
+It imports everything once and starts no thread and opens no store, so that what it forks is clean; servers and keys are in
+the environment, which the children inherit.  Protocol, by lines: ``LAKE LOG SEED`` in, the child's pid out; when the child
+has ended, its exit status out (-9 = killed).
 """
 
 import os
@@ -12,7 +13,8 @@ os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
 import lakecv_plugins.models.kmeans
 import lakecv_plugins.models.pca
-import lakecv_plugins.storage.file  # noqa: F401
+import lakecv_plugins.storage.file
+import lakecv_plugins.storage.s3  # noqa: F401
 
 from lakecv import registry
 from lakecv.api import Lake

@@ -1,9 +1,11 @@
-"""The full counts, by hand: 1,000 kills of a driver in process and 200 of one with Dask workers.
+"""The full counts, by hand: kills of a driver in process, with Dask workers, on moto and on Ceph, and steps on whole lakes.
 
-Appends what it did to ``docs/soak.md``: machine, commit, seed, counts.  ``python tests/stories/soak.py [--kills N] [--dask N]``.
+Appends what it did to ``docs/soak.md``: machine, commit, seed, counts.  ``python tests/stories/soak.py --help``.
 """
 
 import argparse
+import fcntl
+import logging
 import os
 import platform
 import random
@@ -16,10 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
+from fault_soak import named_server  # noqa: E402
 from kill_loop import Tally, commits, half_visible, kill_loop, prepare, read_log, result_digest, results  # noqa: E402
 from test_kills import dask_driver  # noqa: E402
+
+from tests.stories.lake_machine import InAFolder, LakeMachine, reached, take_steps  # noqa: E402
 
 
 def dask_kills(folder, kills, seed):
@@ -53,33 +58,84 @@ def dask_kills(folder, kills, seed):
     return tally
 
 
-def row(name, tally, seed, seconds):
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+def kills_on(server):
+    """Make a loop of kills whose lakes lie in a bucket."""
+
+    def loop(folder, kills, seed):
+        with named_server(server) as found, reached(found, found.bucket()) as on:
+            return kill_loop(folder, kills, seed, f"s3://{on.bucket}/kills")
+
+    return loop
+
+
+def steps_on(where):
+    """Make a loop of steps, which ends at the first deviation."""
+
+    def loop(_, steps, seed):
+        if where in LOCAL:
+            return take_steps(LOCAL[where], steps, seed=seed)
+        with named_server(where) as server, reached(server, server.bucket()) as machine:
+            return take_steps(machine, steps, seed=seed)
+
+    return loop
+
+
+LOCAL = {"memory": LakeMachine, "folder": InAFolder}
+KILLS = {
+    "kills": ("driver in process", kill_loop, 1000), "dask": ("driver with Dask workers", dask_kills, 200),
+    "moto": ("driver in process, lake on moto", kills_on("moto"), 200),
+    "ceph": ("driver in process, lake on Ceph", kills_on("ceph"), 200),
+}
+STEPS = {"memory": 12_000, "folder": 5000, "ceph": 2000, "moto": 1000}
+
+
+def made_on():
+    """Date, commit (+ = changed since) and machine, as a row begins."""
+    git = ["git", "-C", str(HERE)]
+    commit, changed = (subprocess.run([*git, *words], capture_output=True, text=True, check=False).stdout.strip()
+                       for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno")))  # fmt: skip
     machine = f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}"
-    return (
-        f"| {datetime.now(UTC):%Y-%m-%d} | {commit} | {machine} | {name} | {seed} | {tally.kills} | {tally.runs} | "
-        f"{tally.half_visible} | {tally.recomputed} | {tally.different} | {seconds:.0f} s |\n"
-    )
+    return f"| {datetime.now(UTC):%Y-%m-%d} | {commit}{'+' if changed else ''} | {machine}"
+
+
+def append(table, row):
+    """Append a row to the table whose head begins so."""
+    print(row, flush=True)
+    page = HERE.parents[1] / "docs" / "soak.md"
+    with page.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # two soaks at once lose no row
+        before, head, after = file.read().partition(table)
+        rows, gap, rest = after.partition("\n\n")
+        file.seek(0)
+        file.write(f"{before}{head}{rows.rstrip()}\n{row}\n{gap[1:]}{rest}")
+
+
+def timed(loop, count, seed):
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        done = loop(Path(folder), count, seed)
+    return done, f"{time.monotonic() - started:.0f} s"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--dask", type=int, default=200)
+    for name, (what, _, usual) in KILLS.items():
+        parser.add_argument(f"--{name}", type=int, default=usual, help=f"kills: {what} (default {usual})")
+    for name, usual in STEPS.items():
+        parser.add_argument(f"--{name}-steps", type=int, default=usual, help=f"steps on whole lakes: {name} (default {usual})")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    given = parser.parse_args()
-    page = HERE.parents[1] / "docs" / "soak.md"
-    bad = 0
-    for name, loop, count in (("driver in process", kill_loop, given.kills), ("driver with Dask workers", dask_kills, given.dask)):
-        if count:
-            started = time.monotonic()
-            with tempfile.TemporaryDirectory() as folder:
-                tally = loop(Path(folder), count, given.seed)
-            line = row(name, tally, given.seed, time.monotonic() - started)
-            print(line, end="", flush=True)
-            with page.open("a") as file:
-                file.write(line)
+    given, bad, begun = parser.parse_args(), 0, made_on()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    for name, (what, loop, _) in KILLS.items():
+        if count := getattr(given, name):
+            tally, took = timed(loop, count, given.seed)
+            counts = f"{tally.kills} | {tally.runs} | {tally.half_visible} | {tally.recomputed} | {tally.different}"
+            append("| date | commit | machine | loop |", f"{begun} | {what} | {given.seed} | {counts} | {took} |")
             bad += tally.violations
+    for name in STEPS:
+        if count := getattr(given, f"{name}_steps"):
+            taken, took = timed(steps_on(name), count, given.seed)
+            append("| date | commit | machine | lake |", f"{begun} | {name} | {given.seed} | {taken} | 0 | {took} |")
     sys.exit(bool(bad))
 
 

@@ -1,4 +1,4 @@
-"""Fifty drivers killed at random instants, and three through Dask."""
+"""Fifty drivers killed at random instants, ten with the lake in a bucket, and three through Dask."""
 
 import os
 import random
@@ -13,6 +13,7 @@ from kill_loop import commits, half_visible, kill_loop, make_cube, read_log, res
 
 from lakecv.api import Lake
 from lakecv.ports import ReadHints
+from tests.stories.lake_machine import reached
 
 LAKECV = [sys.executable, "-c", "from lakecv.cli import main; raise SystemExit(main())"]
 
@@ -21,6 +22,14 @@ LAKECV = [sys.executable, "-c", "from lakecv.cli import main; raise SystemExit(m
 def test_fifty_kills_leave_nothing_half_visible_and_nothing_is_done_twice(tmp_path):
     tally = kill_loop(tmp_path, kills=50, seed=int(os.environ.get("LAKECV_KILL_SEED", "20261121")))
     assert tally.kills >= 50
+    assert (tally.half_visible, tally.recomputed, tally.different) == (0, 0, 0)
+
+
+@pytest.mark.timeout(300)
+def test_ten_kills_with_the_lake_in_a_bucket(tmp_path, moto_server):
+    with reached(moto_server, moto_server.bucket()) as on:
+        tally = kill_loop(tmp_path, 10, int(os.environ.get("LAKECV_KILL_SEED", "20261121")), f"s3://{on.bucket}/kills")
+    assert tally.kills >= 10
     assert (tally.half_visible, tally.recomputed, tally.different) == (0, 0, 0)
 
 
