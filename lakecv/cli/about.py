@@ -75,7 +75,9 @@ def doctor(ctx: typer.Context, *, as_json: Json = False) -> None:
         found = lake.doctor()
     for check in found:
         if check.verdict != "ok":
-            note(f"{check.verdict}: {clean(check.text)}\nhint: {clean(check.hint)}" if check.hint else f"{check.verdict}: {clean(check.text)}")
+            note(f"{check.verdict}: {clean(check.name)}: {clean(check.text)}")
+            if check.hint:
+                note(f"hint: {clean(check.hint)}")
     document: jsonout.Document = {"checks": [jsonout.value(check) for check in found]}
     emit(document, [*cards.checks(found), session_of(ctx).next("ls")], as_json=as_json)
     if any(check.verdict == "error" for check in found):

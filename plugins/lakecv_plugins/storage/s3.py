@@ -105,7 +105,7 @@ class _Bucket:
         """Try what lakecv needs; a missing or forbidden bucket is an error, and so is a server that does not list."""
         self.find()
         writes = self._holds(lambda: self.make(0))
-        suffix = writes and self._holds(self._read_suffix)
+        suffix = self._holds(self._read_suffix)  # of the object that the first writer left
         return (
             Ability("lists a prefix", holds=True, lost="nothing can be found"),
             Ability("creates and never overwrites (If-None-Match)", writes, "nothing is written there: the lake is read-only"),

@@ -231,3 +231,24 @@ def test_an_answer_means_one_thing(status, code, more, error, kind):
     assert found.hint
     if "<Region>" in more:
         assert "eu-south-1" in found.hint
+
+
+def test_a_server_is_asked_what_it_does(bucket):
+    assert [ability.holds for ability in S3Storage().probe(f"s3://{bucket}/p")] == [True, True, True]
+    assert registry.probe(f"s3://{bucket}/p") == S3Storage().probe(f"s3://{bucket}/p")
+
+
+def test_what_a_server_cannot_is_said_with_what_is_lost(bucket, monkeypatch):
+    S3Storage().probe(f"s3://{bucket}/p")
+    _known.cache_clear()
+    monkeypatch.setattr("lakecv_plugins.storage.s3._refuses_to_overwrite", lambda _: False)
+    monkeypatch.setattr("lakecv_plugins.storage.s3.PROBE_BYTES", b"other bytes")
+    listing, writing, suffix = S3Storage().probe(f"s3://{bucket}/p")
+    assert (listing.holds, writing.holds, suffix.holds) == (True, False, False)
+    assert "read-only" in writing.lost
+
+
+def test_a_place_that_cannot_be_opened_has_no_abilities():
+    with pytest.raises(NotFound):
+        S3Storage().probe("s3://no-such-bucket-2/p")
+    assert registry.probe("memory://x") == ()
