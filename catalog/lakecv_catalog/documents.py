@@ -6,12 +6,12 @@ creates a document first has it; nothing is ever rewritten, so no reader can see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Kind, NotFound, nearest
+from lakecv.patience import many
 from lakecv.ports import CatalogBackend, ObjectInfo, ObjectIO
 from lakecv.records import DID, Claim, Dataset
 from lakecv_catalog.codec import decode, encode, parse
@@ -20,9 +20,6 @@ from lakecv_catalog.snapshots import Entry, is_due, newest, write
 __all__ = ["DocumentCatalog"]
 
 _ROOT, _CLAIM, _DATASET = "catalog", "claim.json", "dataset.json"
-_AT_ONCE = 32  # requests on their way; each waits for a server some ms and costs this machine next to nothing
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class DocumentCatalog:
@@ -46,7 +43,7 @@ class DocumentCatalog:
     def claims(self, scope: str, prefix: str) -> Iterator[Claim]:
         """Claims in a scope whose name starts with ``prefix``, finished or not, sorted by name."""
         keys = [_key(did, _CLAIM) for did in self._found(_CLAIM, scope) if did.name.startswith(prefix)]
-        yield from _many(self._read_claim, keys)
+        yield from many(self._read_claim, keys)
 
     def register(self, dataset: Dataset) -> Dataset:
         """Make a dataset visible; the same digest again is a no-op, another is Conflict (``did-means-something-else``)."""
@@ -101,7 +98,7 @@ class DocumentCatalog:
 
     def _entries(self, listed: Mapping[DID, ObjectInfo]) -> dict[DID, Entry]:
         """Read documents, without those that are gone."""
-        documents = zip(listed.items(), _many(self._document, list(listed)), strict=True)
+        documents = zip(listed.items(), many(self._document, list(listed)), strict=True)
         return {did: Entry.of(info, document) for (did, info), document in documents if document is not None}
 
     def _document(self, did: DID) -> bytes | None:
@@ -116,14 +113,6 @@ class DocumentCatalog:
 
 def _key(did: DID, document: str) -> str:
     return f"{_ROOT}/{did.scope}/{did.name}/{document}"
-
-
-def _many(read: Callable[[_T], _R], wanted: Sequence[_T]) -> list[_R]:
-    """Read many things at once; results in order, the first error ends it."""
-    if len(wanted) < 2:  # noqa: PLR2004  (no thread for one)
-        return [read(each) for each in wanted]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
-        return list(pool.map(read, wanted))
 
 
 if TYPE_CHECKING:

@@ -27,13 +27,14 @@ from lakecv.execution.chain import ChainLink, build_chain, of_model
 from lakecv.execution.drive import BlocksFailed, Computed, drive
 from lakecv.execution.stagerun import Crew
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
-from lakecv.execution.workarea import Setup, WorkArea, many
+from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
 from lakecv.lake_io.objects import put_same
 from lakecv.lake_io.place import data_prefix, join_url, run_key, work_prefix
 from lakecv.lake_io.publish import publish, table_spec
 from lakecv.numerics import exact
+from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Progress, Run, RunState
 from lakecv.ports import CatalogBackend, ObjectIO
 from lakecv.records import DID, Claim, Dataset, Replica

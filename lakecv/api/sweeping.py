@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from lakecv.api.values import Sweep
 from lakecv.canonical import load
 from lakecv.errors import LakeCVError, NotFound
-from lakecv.execution.workarea import Setup, many
+from lakecv.execution.workarea import Setup
 from lakecv.lake_io.fsck import Watch
 from lakecv.lake_io.place import join_url, replica_url, run_key, work_prefix
 from lakecv.lake_io.sweep import Fate, Heap, Leftover, data_heaps, did_of, remove, run_of, work_heaps
+from lakecv.patience import many
 from lakecv.plan import Progress
 from lakecv.ports import CatalogBackend, ObjectIO
 from lakecv.records import DID, Dataset

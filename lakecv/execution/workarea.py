@@ -7,34 +7,21 @@ that was read is not read again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Corrupt, Kind, NotFound
 from lakecv.execution.tensors import pack_state, unpack_state
 from lakecv.lake_io.objects import put_same, sha256_hex
+from lakecv.lake_io.place import CLEARED
+from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import DID, Dataset
 from lakecv.sheet import Step
 
-__all__ = ["Setup", "WorkArea", "many"]
-
-_AT_ONCE = 32  # requests on their way; each waits for a server some ms and costs this machine next to nothing
-_T = TypeVar("_T")
-_R = TypeVar("_R")
-
-
-def many(ask: Callable[[_T], _R], wanted: Sequence[_T]) -> list[_R]:
-    """Ask for many things at once; answers in order, the first error ends it."""
-    if len(wanted) < 2:  # noqa: PLR2004  (no thread for one)
-        return [ask(each) for each in wanted]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
-        return list(pool.map(ask, wanted))
-
+__all__ = ["Setup", "WorkArea"]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -181,7 +168,7 @@ class WorkArea:
     def clear(self) -> None:
         """Remove parts, states and records of a published run; the setup stays."""
         self._known.clear()
-        for folder in ("parts", "states", "commits", "failures"):
+        for folder in CLEARED:
             many(self._objects.delete, [info.key for info in self._objects.list(folder)])
 
     def _checked(self, key: str, digest: str) -> bytes:

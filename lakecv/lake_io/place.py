@@ -6,9 +6,11 @@ import re
 
 from lakecv.records import DID, Replica
 
-__all__ = ["FOLDERS", "data_prefix", "join_url", "replica_url", "run_key", "work_prefix"]
+__all__ = ["CLEARED", "FOLDERS", "data_prefix", "join_url", "replica_url", "run_key", "work_prefix"]
 
 FOLDERS = ("catalog", "data", "runs", "work")
+CLEARED = ("parts", "states", "commits", "failures")
+"""What goes from a run's work area when its result is published; the setup stays."""
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|/)")
 

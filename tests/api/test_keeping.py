@@ -450,7 +450,7 @@ class KeepingOnS3(Keeping):
         return f"s3://{self.bucket}/{next(_number)}"
 
 
-_FEW = settings(max_examples=1, stateful_step_count=8, suppress_health_check=list(HealthCheck))
+_FEW = settings(max_examples=3, stateful_step_count=8, suppress_health_check=list(HealthCheck))
 
 
 def test_any_sequence_holds_on_s3(moto_server, monkeypatch):

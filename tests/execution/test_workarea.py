@@ -7,8 +7,9 @@ from lakecv_plugins.storage.file import FileStorage
 
 from lakecv.cube import Window
 from lakecv.errors import Corrupt, NotFound, Unavailable
-from lakecv.execution.workarea import WorkArea, many
+from lakecv.execution.workarea import WorkArea
 from lakecv.job import StageKind
+from lakecv.patience import many
 from lakecv.plan import Outcome, Task
 from lakecv.sheet import State, Step
 from lakecv.testing.fakes import MemoryObjects

@@ -109,7 +109,7 @@ class _Bucket:
         return (
             Ability("lists a prefix", holds=True, lost="nothing can be found"),
             Ability("creates and never overwrites (If-None-Match)", writes, "nothing is written there: the lake is read-only"),
-            Ability("reads the end of an object (suffix range)", suffix, "sharded stores registered in place are slow: read whole"),
+            Ability("reads the end of an object (suffix range)", suffix, "other Zarr readers cannot read parts of sharded arrays there"),
         )
 
     def _holds(self, ability: Callable[[], object]) -> bool:

@@ -70,7 +70,7 @@ def find_account(profile: str | None) -> Account:
         session = _session(profile if named else None)
         scoped = session.get_scoped_config()
     endpoint = _endpoint(scoped, prefer_file=named)
-    region = _setting("AWS_REGION", "AWS_DEFAULT_REGION", scoped.get("region"), prefer_file=named) or _REGION
+    region = _setting(("AWS_REGION", "AWS_DEFAULT_REGION"), scoped.get("region"), prefer_file=named) or _REGION
     virtual = (scoped.get("s3") or {}).get("addressing_style") == "virtual"
     if profile == ANONYMOUS:
         return Account(endpoint, region, virtual, None)
@@ -81,16 +81,15 @@ def find_account(profile: str | None) -> Account:
     return Account(endpoint, region, virtual, credentials)
 
 
-def _setting(*names: str | None, prefer_file: bool) -> str | None:
-    """Pick a setting: of the environment's variables (all but the last), or of the file's value (the last)."""
-    *variables, filed = names
-    found = [os.environ.get(name or "") or None for name in variables]
+def _setting(variables: tuple[str, ...], filed: str | None, *, prefer_file: bool) -> str | None:
+    """Pick a setting of the environment's variables and the profile's value."""
+    found = [os.environ.get(name) for name in variables]
     order = [filed, *found] if prefer_file else [*found, filed]
     return next((value for value in order if value), None)
 
 
 def _endpoint(scoped: Mapping[str, Any], *, prefer_file: bool) -> str | None:
-    url = _setting("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", scoped.get("endpoint_url"), prefer_file=prefer_file)
+    url = _setting(("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), scoped.get("endpoint_url"), prefer_file=prefer_file)
     if url is None:
         return None
     parts = urlsplit(url)
