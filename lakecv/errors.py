@@ -69,6 +69,7 @@ class Kind(StrEnum):
     SITE_UNKNOWN = "site-unknown"
     MODEL_UNKNOWN = "model-unknown"
     PLUGIN_UNKNOWN = "plugin-unknown"
+    RSE_UNKNOWN = "rse-unknown"
     RUN_UNKNOWN = "run-unknown"
     ARRAY_UNKNOWN = "array-unknown"
     OBJECT_UNKNOWN = "object-unknown"
@@ -81,16 +82,20 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
     STORE_FULL = "store-full"
     CLOCK_SKEW = "clock-skew"
+    QUOTA_EXCEEDED = "quota-exceeded"
     TOKEN_EXPIRED = "token-expired"  # noqa: S105  (the name of a kind, not a secret)
     # Unavailable
     STORE_UNREACHABLE = "store-unreachable"
     CATALOG_TIMEOUT = "catalog-timeout"
+    RSE_UNREACHABLE = "rse-unreachable"
     WORKER_LOST = "worker-lost"
     QUEUE_DOWN = "queue-down"
     INTERRUPTED = "interrupted"
     # Infeasible
     BLOCK_EXCEEDS_MEMORY = "block-exceeds-memory"
     NO_REPLICA_REACHABLE = "no-replica-reachable"
+    STAGING_NEEDED = "staging-needed"
+    PROTOCOL_UNKNOWN = "protocol-unknown"
     # Corrupt
     CHECKSUM_MISMATCH = "checksum-mismatch"
     SHORT_READ = "short-read"

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from lakecv.cube import CubeSpec
+from lakecv.facts import Condition
 from lakecv.job import Input, Workload
 from lakecv.plan import Outcome, Plan, Task
-from lakecv.records import DID, Claim, Dataset
+from lakecv.records import DID, Claim, Damage, Dataset, Manifest, Replica, Rule
 from lakecv.sheet import Array, Result, Sample, Sheet, State, Statistics, Step
 from lakecv.site import Site
 
@@ -34,8 +35,11 @@ __all__ = [
     "ProbedStorage",
     "ReadHints",
     "ReducibleModel",
+    "Replicates",
+    "ReportsDamage",
     "SiteExecutor",
     "Source",
+    "StorageElements",
     "StoragePlugin",
     "WorkerPool",
 ]
@@ -168,17 +172,62 @@ class CatalogBackend(Protocol):
     def claims(self, scope: str, prefix: str) -> Iterator[Claim]:
         """Claims in a scope whose name starts with ``prefix``, finished or not."""
 
-    def register(self, dataset: Dataset) -> Dataset:
-        """Make a dataset visible; the same digest again is a no-op, another is Conflict (``did-means-something-else``)."""
+    def register(self, dataset: Dataset, manifest: Manifest) -> Dataset:
+        """Make a dataset visible; the same digest again is a no-op, another is Conflict (``did-means-something-else``).
+
+        ``manifest`` lists the objects that lie at the dataset's home; all of them are stored by then.
+        """
 
     def lookup(self, did: DID) -> Dataset:
         """Find a dataset; NotFound (``dataset-unknown``) with the nearest names."""
 
-    def search(self, scope: str | None = None) -> Iterator[DID]:
-        """List registered DIDs, sorted."""
+    def search(self, scope: str | None = None, where: Sequence[Condition] = ()) -> Iterator[DID]:
+        """List registered DIDs of which all conditions hold, sorted."""
 
     def datasets(self, scope: str | None = None) -> Iterator[Dataset]:
         """List registered datasets, sorted by DID: what a lookup of each would give, in far fewer requests."""
+
+
+@runtime_checkable
+class StorageElements(Protocol):
+    """A catalog whose data lie on storage elements (RSEs) and not in the lake's own folder."""
+
+    @property
+    def scope(self) -> str:
+        """Scope of whoever asks: where results go unless another is named."""
+
+    def place(self, did: DID, write_id: str, rse: str | None) -> Replica:
+        """Say where the objects of a new dataset go (``rse`` None = the usual one).
+
+        Raises
+        ------
+        NotFound
+            If there is no such storage element.
+        Denied
+            If one may not write there, in this scope, or any more (kind ``quota-exceeded``).
+        """
+
+    def room(self, rse: str) -> int | None:
+        """Bytes that one may still add at a storage element, None where there is no limit."""
+
+
+@runtime_checkable
+class Replicates(Protocol):
+    """A catalog that moves data by rules."""
+
+    def replicate(self, did: DID, rses: str, lifetime_seconds: int | None) -> Rule:
+        """Ask for a copy; a rule that asks for the same is given back as it is."""
+
+    def rules(self, did: DID) -> Sequence[Rule]:
+        """List the rules of a dataset, oldest first."""
+
+
+@runtime_checkable
+class ReportsDamage(Protocol):
+    """A catalog that wants to know of bad replicas."""
+
+    def report(self, dataset: Dataset, damages: Sequence[Damage]) -> str:
+        """Report objects; says as what (``bad``, or ``suspicious`` where one has no authority)."""
 
 
 class CatalogPlugin(Protocol):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 
 from lakecv.canonical import digest
 from lakecv.cube import CubeSpec
 from lakecv.errors import InvalidInput, Kind
 
-__all__ = ["DID", "Claim", "Dataset", "Manifest", "Replica", "StoredObject"]
+__all__ = ["DID", "Access", "Claim", "Damage", "Dataset", "Manifest", "Replica", "Rule", "StoredObject"]
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _SCOPE_LIMIT, _NAME_LIMIT = 25, 250  # Rucio's own limits
@@ -104,15 +105,28 @@ class Manifest:
         return digest(self.objects)
 
 
+class Access(StrEnum):
+    """Whether a replica can be read now, and if not, why."""
+
+    READY = "ready"
+    TAPE = "tape"
+    DOWN = "down"
+    PARTIAL = "partial"
+    NO_PROTOCOL = "no-protocol"
+
+
 @dataclass(frozen=True, slots=True)
 class Replica:
     """A copy of a dataset: the storage element that holds it and the url prefix below which the keys lie.
 
-    A url without a scheme that does not start with ``/`` is relative to the lake, so that a lake can be moved.
+    A url without a scheme that does not start with ``/`` is relative to the lake, so that a lake can be moved.  ``site`` is
+    where the catalog says that the storage element stands.
     """
 
     rse: str
     url: str
+    site: str = ""
+    access: Access = Access.READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,35 @@ class Dataset:
     def path_of(self, array: str) -> str:
         """Path of an array inside the store."""
         return dict(self.arrays_at).get(array, array)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """An object of a replica that is gone or has other bytes than the manifest promises."""
+
+    rse: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A promise of the catalog to keep copies of a dataset where an expression of storage elements says.
+
+    ``state`` is the catalog's word (OK, REPLICATING, STUCK, ...); ``ok``, ``moving`` and ``stuck`` count objects; ``expires``
+    is a time in UTC, empty where the copies stay.
+    """
+
+    id: str
+    did: DID
+    rses: str
+    state: str
+    copies: int = 1
+    ok: int = 0
+    moving: int = 0
+    stuck: int = 0
+    expires: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place with workers.  ``near`` are the RSEs whose data count as local; ``scheduler`` names a site plugin."""
+    """A place with workers.
+
+    ``near`` are the storage elements (RSEs), or the catalog's names of their sites, whose data count as local;
+    ``scheduler`` names a site plugin.
+    """
 
     name: str
     scheduler: str
@@ -44,9 +48,9 @@ class Site:
         """Blocks that can be computed at once."""
         return self.worker.threads * self.max_workers
 
-    def link(self, rse: str) -> Link:
+    def link(self, rse: str, *, near: bool) -> Link:
         """Link to an RSE; a site without a measured link is taken to be slow when far and fast when near."""
         for link in self.links:
             if link.rse == rse:
                 return link
-        return Link(rse, 1e9, 0.001) if rse in self.near else Link(rse, 25e6, 0.05)
+        return Link(rse, 1e9, 0.001) if near else Link(rse, 25e6, 0.05)

@@ -212,7 +212,7 @@ def test_a_profile_is_turned_into_values(sites):
     sites(cern=SITE + 'title = "CERN"\nnear = ["a", "b"]\nlinks = [{rse = "a", bytes_per_second = 3}]\n'
           '[batch]\naccount = "x-1"\nwalltime = "48:00:30"\nprologue = ["module load gcc/13"]\nports = "8700-8800"\n')  # fmt: skip
     found = config.profile("cern")
-    assert (found.site.title, found.site.near, found.site.link("a").bytes_per_second) == ("CERN", ("a", "b"), 3.0)
+    assert (found.site.title, found.site.near, found.site.link("a", near=True).bytes_per_second) == ("CERN", ("a", "b"), 3.0)
     assert found.batch == config.Batch("x-1", None, 48 * 3600 + 30, ("module load gcc/13",), (8700, 8800))
 
 

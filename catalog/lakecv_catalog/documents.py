@@ -6,14 +6,15 @@ creates a document first has it; nothing is ever rewritten, so no reader can see
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Kind, NotFound, nearest
+from lakecv.facts import Condition, facts_of
 from lakecv.patience import many
 from lakecv.ports import CatalogBackend, ObjectInfo, ObjectIO
-from lakecv.records import DID, Claim, Dataset
+from lakecv.records import DID, Claim, Dataset, Manifest
 from lakecv_catalog.codec import decode, encode, parse
 from lakecv_catalog.snapshots import Entry, is_due, newest, write
 
@@ -45,7 +46,7 @@ class DocumentCatalog:
         keys = [_key(did, _CLAIM) for did in self._found(_CLAIM, scope) if did.name.startswith(prefix)]
         yield from many(self._read_claim, keys)
 
-    def register(self, dataset: Dataset) -> Dataset:
+    def register(self, dataset: Dataset, manifest: Manifest) -> Dataset:  # noqa: ARG002  (it lies at the dataset's home)
         """Make a dataset visible; the same digest again is a no-op, another is Conflict (``did-means-something-else``)."""
         key = _key(dataset.did, _DATASET)
         try:
@@ -68,9 +69,15 @@ class DocumentCatalog:
             hint = nearest(str(did), map(str, self.search()), "datasets")
             raise NotFound(f"there is no dataset {did}", Kind.DATASET_UNKNOWN, hint) from err
 
-    def search(self, scope: str | None = None) -> Iterator[DID]:
-        """Find registered DIDs, sorted; of one scope or of all."""
-        yield from self._found(_DATASET, scope)
+    def search(self, scope: str | None = None, where: Sequence[Condition] = ()) -> Iterator[DID]:
+        """Find registered DIDs, sorted; of one scope or of all, and of which all conditions hold."""
+        if not where:
+            yield from self._found(_DATASET, scope)
+            return
+        for dataset in self.datasets(scope):
+            facts = facts_of(dataset)
+            if all(condition.holds(facts) for condition in where):
+                yield dataset.did
 
     def datasets(self, scope: str | None = None) -> Iterator[Dataset]:
         """List registered datasets, sorted by DID; of one scope or of all.

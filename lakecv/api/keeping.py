@@ -19,7 +19,7 @@ from lakecv.lake_io.child import Request, convert_apart
 from lakecv.lake_io.fsck import Copy, Finding, Flaw, Watch, examine, examine_against, read_manifest
 from lakecv.lake_io.mend import Mended, Shelf, mend, proven_manifest
 from lakecv.lake_io.objects import describe
-from lakecv.lake_io.place import data_prefix, join_url, replica_url
+from lakecv.lake_io.place import data_prefix, join_url, locate
 from lakecv.lake_io.publish import MANIFEST
 from lakecv.plan import Progress
 from lakecv.ports import CatalogBackend, ObjectInfo, ObjectIO, ReadHints
@@ -97,8 +97,8 @@ class Keeper:
 
     def _copy(self, dataset: Dataset) -> Copy:
         """Open the home and the first replica."""
-        home = registry.open_objects(join_url(self.lake, dataset.home))
-        data = registry.open_objects(replica_url(self.lake, dataset.replicas[0])) if dataset.replicas else home
+        home = registry.open_objects(locate(self.lake, dataset.home))
+        data = registry.open_objects(locate(self.lake, dataset.replicas[0].url)) if dataset.replicas else home
         return Copy(home, data, is_managed=_is_managed(self.lake, dataset))
 
     def _managed(self, dataset: Dataset) -> Copy:
@@ -141,8 +141,8 @@ class Keeper:
 
     def _of_prefix(self, url: str, dataset: Dataset) -> list[Shelf]:
         """Take a prefix for a copy of the dataset, or of the whole lake."""
-        home = registry.open_objects(join_url(self.lake, dataset.home)).url
-        shelves = [registry.open_objects(each) for each in (url, join_url(url, dataset.home))]
+        home = registry.open_objects(locate(self.lake, dataset.home)).url
+        shelves = [registry.open_objects(each) for each in (url, locate(url, dataset.home))]
         if any(shelf.url == home for shelf in shelves):
             raise _itself(dataset)
         return [*shelves]
@@ -218,8 +218,8 @@ def _left(result: Mended) -> Finding:
 
 
 def _is_managed(lake: str, dataset: Dataset) -> bool:
-    home = join_url(lake, dataset.home)
-    return all(replica_url(lake, replica) == home for replica in dataset.replicas)
+    home = locate(lake, dataset.home)
+    return all(locate(lake, replica.url) == home for replica in dataset.replicas)
 
 
 def _hints(dataset: Dataset) -> ReadHints:

@@ -14,7 +14,7 @@ from lakecv.api.keeping import Keeper
 from lakecv.api.learnt import job_with_state, load_states
 from lakecv.api.looking import check_target, open_lazy, read_artifact, read_whole, write_new
 from lakecv.api.notebook import default_watch
-from lakecv.api.registering import Wanted, check_path, default_name, register
+from lakecv.api.registering import Wanted, check_path, check_said, default_name, register
 from lakecv.api.reporting import report_data
 from lakecv.api.running import REPORT, Finished, Runs
 from lakecv.api.sweeping import Wish as Sweeping
@@ -25,10 +25,10 @@ from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.execution.workarea import Setup
 from lakecv.job import Job, Scalar
 from lakecv.lake_io.layout import lay_out
-from lakecv.lake_io.place import join_url
+from lakecv.lake_io.place import locate
 from lakecv.plan import Plan, Progress, Run, RunState
 from lakecv.planning.make import Wish, make_plan
-from lakecv.ports import ReadHints
+from lakecv.ports import ReadHints, StorageElements
 from lakecv.records import DID, Dataset
 from lakecv.site import Site
 
@@ -72,6 +72,12 @@ class Lake:
         self._enrich: Callable[[ReportData], ReportData] = lambda data: data
         self._runs = Runs(self.url, self._objects, self._catalog, self._watch, self._report_page, self._settings.deadline)
 
+    @property
+    def scope(self) -> str:
+        """Where results go unless another scope is named: as set, else as the catalog says."""
+        usual = dict(self._settings.origins).get("scope") == "default"
+        return self._catalog.scope if usual and isinstance(self._catalog, StorageElements) else self._settings.scope
+
     def __repr__(self) -> str:
         return f"Lake({self.url!r})"
 
@@ -79,6 +85,7 @@ class Lake:
     def register(
         self, path: str | Path, did: str | None = None, *, hints: ReadHints | None = None, title: str = "",
         in_place: bool = False, format: str | None = None,  # noqa: A002  (the word of the command line)
+        rse: str | None = None, metadata: Mapping[str, str] | None = None,
     ) -> Registered:
         """Bring a file into the lake under a DID; the same content again is a no-op.
 
@@ -96,6 +103,10 @@ class Lake:
             Leave a Zarr store where it is and only catalog it.
         format : str, optional
             Name of a reader; else what the file looks like.
+        rse : str, optional
+            Storage element that the data go to, where the catalog has such; else the settings say.
+        metadata : mapping, optional
+            What the dataset is to be found by, beside what is measured; names of a-z, 0-9 and _.
 
         Raises
         ------
@@ -106,14 +117,15 @@ class Lake:
         """
         name = self._did(did) if did is not None else None
         source = check_path(str(path), self.url)
-        name = name or DID(self._settings.scope, default_name(source))
-        wanted = Wanted(source, name, hints or ReadHints(), title, in_place, format)
+        name = name or DID(self.scope, default_name(source))
+        said = tuple((check_said(key), str(value)) for key, value in (metadata or {}).items())
+        wanted = Wanted(source, name, hints or ReadHints(), title, in_place, format, rse or self._settings.rse, said)
         clock = time.monotonic()
 
         def watch(done: int, total: int) -> None:
             self._watch(Progress("register", "samples", done, total, done, time.monotonic() - clock))
 
-        return register(self.url, self._objects, self._catalog, wanted, watch)
+        return register(self.url, self._catalog, wanted, watch)
 
     def ls(self, scope: str | None = None) -> tuple[Dataset, ...]:
         """List the datasets, sorted by DID."""
@@ -171,7 +183,7 @@ class Lake:
         scope : str, optional
             Whose leftovers; else those of your own scope.
         """
-        wish = Sweeping(scope or self._settings.scope, older_than_seconds, dry_run=not remove)
+        wish = Sweeping(scope or self.scope, older_than_seconds, dry_run=not remove)
         return sweep(self.url, self._objects, self._catalog, wish, self._watch)
 
     def export(self, did: str, *, array: str, to: str | Path) -> str:
@@ -323,13 +335,13 @@ class Lake:
         except InvalidInput as err:
             if ":" in text or not text:
                 raise
-            own = DID(self._settings.scope, text)  # says what is wrong with the name itself
+            own = DID(self.scope, text)  # says what is wrong with the name itself
             raise InvalidInput(f"{text!r} has no scope", Kind.DID_MALFORMED, f"write {own}") from err
 
     def _job(
         self, model: str, dataset: Dataset, options: Mapping[str, Scalar], *, seed: int, state: str | None, scope: str | None,
     ) -> Job:
-        scope = scope or self._settings.scope
+        scope = scope or self.scope
         if state is None:
             return make_job(model, dataset, options=options, seed=seed, scope=scope)
         learnt = self.show(state)
@@ -351,7 +363,7 @@ class Lake:
     def _report_page(self, setup: Setup, run: Run, finished: Finished) -> bytes:
         from lakecv.report.page import render
 
-        home = registry.open_objects(join_url(self.url, setup.home))
+        home = registry.open_objects(locate(self.url, setup.home))
         return render(self._enrich(report_data(self.url, home, setup, run, finished)))
 
 

@@ -9,7 +9,7 @@ from lakecv import registry
 from lakecv.cube import ArraySpec, Window
 from lakecv.errors import InvalidInput, Kind, NotFound
 from lakecv.lake_io.objects import get_checked
-from lakecv.lake_io.place import FOLDERS, join_url, replica_url
+from lakecv.lake_io.place import FOLDERS, locate
 from lakecv.lake_io.publish import load_manifest
 from lakecv.lake_io.read import open_array, read_table
 from lakecv.ports import ObjectIO
@@ -52,7 +52,7 @@ def read_artifact(lake: str, dataset: Dataset, key: str) -> bytes:
     NotFound
         If the dataset has none (kind ``object-unknown``).
     """
-    home = registry.open_objects(join_url(lake, dataset.home))
+    home = registry.open_objects(locate(lake, dataset.home))
     manifest = load_manifest(home, dataset.digest)
     if key not in manifest.by_key:
         raise NotFound(f"{dataset.did} has no {key}", Kind.OBJECT_UNKNOWN, f"lakecv run pca+kmeans {dataset.did}")
@@ -85,5 +85,5 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def _data(lake: str, dataset: Dataset) -> tuple[ObjectIO, Manifest]:
-    home = registry.open_objects(join_url(lake, dataset.home))
-    return registry.open_objects(replica_url(lake, dataset.replicas[0])), load_manifest(home, dataset.digest)
+    home = registry.open_objects(locate(lake, dataset.home))
+    return registry.open_objects(locate(lake, dataset.replicas[0].url)), load_manifest(home, dataset.digest)

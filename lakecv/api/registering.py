@@ -6,22 +6,25 @@ import os
 import re
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
+from lakecv import registry
 from lakecv.api.values import Registered
 from lakecv.canonical import digest
 from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, nearest
+from lakecv.facts import KEY
 from lakecv.lake_io.child import Request, convert_apart
 from lakecv.lake_io.convert import Converted, Watch
-from lakecv.lake_io.place import data_prefix, join_url
-from lakecv.lake_io.publish import MANIFEST
-from lakecv.ports import CatalogBackend, ObjectIO, ReadHints
-from lakecv.records import DID, Dataset, Replica
+from lakecv.lake_io.place import locate, place
+from lakecv.lake_io.publish import MANIFEST, load_manifest
+from lakecv.patience import many
+from lakecv.ports import CatalogBackend, ObjectIO, ReadHints, StorageElements
+from lakecv.records import DID, Dataset, Manifest, Replica
 
-__all__ = ["Wanted", "check_path", "default_name", "now", "register"]
+__all__ = ["Wanted", "check_path", "check_said", "default_name", "now", "register"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Wanted:
     title: str
     in_place: bool
     reader: str | None
+    rse: str | None = None
+    said: tuple[tuple[str, str], ...] = ()
 
 
 def check_path(text: str, lake: str) -> Path:
@@ -116,13 +121,26 @@ def _check_link(link: Path, folder: Path) -> None:
         raise NotFound(f"the link {link} leads out of {folder.name}", Kind.LINK_ESCAPES, "copy what it points to")
 
 
+def check_said(key: str) -> str:
+    """Check the name of a fact that a user gives.
+
+    Raises
+    ------
+    InvalidInput
+        If not every catalog could take it (kind ``option-invalid``).
+    """
+    if not KEY.fullmatch(key):
+        raise InvalidInput(f"{key!r} cannot be the name of a fact", Kind.OPTION_INVALID, "use a-z, 0-9 and _, a letter first")
+    return key
+
+
 def default_name(path: Path) -> str:
     """Make a DID's name of a file's stem."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.partition(".")[0]).strip("-_")
     return name or "cube"
 
 
-def register(lake: str, objects: ObjectIO, catalog: CatalogBackend, wanted: Wanted, watch: Watch) -> Registered:
+def register(lake: str, catalog: CatalogBackend, wanted: Wanted, watch: Watch) -> Registered:
     """Convert (or digest in place) and enter into the catalog.
 
     Raises
@@ -133,28 +151,33 @@ def register(lake: str, objects: ObjectIO, catalog: CatalogBackend, wanted: Want
         Whatever reading or writing raised; nothing is left.
     """
     clock = time.perf_counter()
-    home = data_prefix(wanted.did, token_hex(6))
+    if wanted.in_place and isinstance(catalog, StorageElements):
+        raise InvalidInput(
+            "a store on this machine cannot stay where it is: others look for its data on a storage element", Kind.OPTION_INVALID,
+            "leave --in-place out: it is then copied",
+        )
     similar = _similar(catalog, wanted.did)
-    request = Request(str(wanted.path), join_url(lake, home), wanted.hints, wanted.reader, wanted.in_place)
     _check_free(catalog, wanted.did)
+    home = place(catalog, wanted.did, token_hex(6), wanted.rse)
+    objects = registry.open_objects(locate(lake, home.url))
     try:
-        done = convert_apart(request, watch)
-        _check_seen(objects, home)
+        done = convert_apart(Request(str(wanted.path), locate(lake, home.url), wanted.hints, wanted.reader, wanted.in_place), watch)
+        manifest = _seen(objects, done)
     except BaseException:  # Ctrl-C too: nothing half-written stays
-        _remove(objects, home)
+        _remove(objects, None)
         raise
-    stored = _entered(objects, catalog, _dataset(wanted, done, home))
+    stored = _entered(objects, catalog, _dataset(wanted, done, home), manifest)
     notes = (*done.notes, *similar)
-    return Registered(stored, stored.home != home, time.perf_counter() - clock, done.cube.nbytes, notes)
+    return Registered(stored, stored.home != home.url, time.perf_counter() - clock, done.cube.nbytes, notes)
 
 
-def _entered(objects: ObjectIO, catalog: CatalogBackend, mine: Dataset) -> Dataset:
+def _entered(objects: ObjectIO, catalog: CatalogBackend, mine: Dataset, manifest: Manifest) -> Dataset:
     """Enter into the catalog; what was written is removed only where the catalog is seen to hold another dataset.
 
     An interrupt or a lost reply may come when the entry is there already: then the data belong to it.
     """
     try:
-        stored = catalog.register(mine)
+        stored = catalog.register(mine, manifest)
         if digest(stored.cube) != digest(mine.cube):
             raise Conflict(
                 f"{mine.did} has the same bytes with another axis, grid or arrays", Kind.DID_MEANS_SOMETHING_ELSE,
@@ -162,7 +185,7 @@ def _entered(objects: ObjectIO, catalog: CatalogBackend, mine: Dataset) -> Datas
             )
     finally:
         if _holds_another(catalog, mine):
-            _remove(objects, mine.home)
+            _remove(objects, manifest)
     return stored
 
 
@@ -182,12 +205,12 @@ def _check_free(catalog: CatalogBackend, did: DID) -> None:
             )
 
 
-def _dataset(wanted: Wanted, done: Converted, home: str) -> Dataset:
-    replica = Replica("local", str(wanted.path) if wanted.in_place else home)
+def _dataset(wanted: Wanted, done: Converted, home: Replica) -> Dataset:
+    replica = replace(home, url=str(wanted.path)) if wanted.in_place else home
     said = [(name, str(value)) for name, value in (*_hints_given(wanted.hints), ("format", wanted.reader)) if value is not None]
     return Dataset(
-        wanted.did, done.cube, done.digest, home, (replica,), done.nobjects, done.nbytes, now(), title=wanted.title,
-        metadata=(("source", wanted.path.name), *said), warnings=done.warnings,
+        wanted.did, done.cube, done.digest, home.url, (replica,), done.nobjects, done.nbytes, now(), title=wanted.title,
+        metadata=(("source", wanted.path.name), *said, *wanted.said), warnings=done.warnings,
     )
 
 
@@ -196,12 +219,13 @@ def _hints_given(hints: ReadHints) -> list[tuple[str, object]]:
     return [(name, value) for name, value in pairs if value is not None]
 
 
-def _check_seen(objects: ObjectIO, home: str) -> None:
-    """Make sure that what the child wrote is where we look: a lake in this process's memory is not shared."""
-    if objects.head(f"{home}/{MANIFEST}") is None:
+def _seen(objects: ObjectIO, done: Converted) -> Manifest:
+    """Read the manifest that the child wrote; a lake in this process's memory is not shared with it."""
+    if objects.head(MANIFEST) is None:
         raise InvalidInput(
-            f"the lake {objects.url} cannot be seen by other processes", Kind.CONFIG_INVALID, "use a folder: --lake ./lake",
+            f"the lake at {objects.url} cannot be seen by other processes", Kind.CONFIG_INVALID, "use a folder: --lake ./lake",
         )
+    return load_manifest(objects, done.digest)
 
 
 def _similar(catalog: CatalogBackend, did: DID) -> tuple[str, ...]:
@@ -209,9 +233,11 @@ def _similar(catalog: CatalogBackend, did: DID) -> tuple[str, ...]:
     return tuple(f"{other} differs from {did} by upper and lower case only" for other in names)
 
 
-def _remove(objects: ObjectIO, prefix: str) -> None:
-    for info in list(objects.list(prefix)):
-        objects.delete(info.key)
+def _remove(objects: ObjectIO, manifest: Manifest | None) -> None:
+    """Remove what was written; what a store cannot list before it is registered, the manifest knows."""
+    listed = {info.key for info in objects.list()}
+    known = {MANIFEST, *manifest.by_key} if manifest else set()
+    many(objects.delete, sorted(listed | known))
 
 
 def now() -> str:

@@ -31,7 +31,7 @@ from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
 from lakecv.lake_io.objects import put_same
-from lakecv.lake_io.place import data_prefix, join_url, run_key, work_prefix
+from lakecv.lake_io.place import join_url, locate, place, run_key, work_prefix
 from lakecv.lake_io.publish import publish, table_spec
 from lakecv.numerics import exact
 from lakecv.patience import many
@@ -94,8 +94,8 @@ class Runs:
         area = self.area(run)
         for number, state in enumerate(states):
             area.save_state(f"{number}-given", Step(state, done=True))
-        home = data_prefix(claim.did, run)
-        area.start(Setup(run, self.lake, plan, dataset, claim.did, home, claim.created, command))
+        home = place(self.catalog, claim.did, run, plan.home)
+        area.start(Setup(run, self.lake, plan, dataset, claim.did, home.url, claim.created, command))
         return run
 
     def _same(self, job: Job, dataset: Dataset) -> str | None:
@@ -228,7 +228,7 @@ class Runs:
             facts=tuple(_facts(chain, states)),
         )
         page = self.report(setup, run, Finished(computed, tables, states, outcomes))
-        home = registry.open_objects(join_url(self.lake, setup.home))
+        home = registry.open_objects(locate(self.lake, setup.home))
         artifacts = {REPORT: page, "run.json": dump(run)}
         artifacts |= {state_key(i): area.state_bytes(stage) for i, stage in enumerate(computed.states) if stage}
         cube = CubeSpec(plan.input.grid, plan.input.axis if _has_axis(computed.arrays, tables) else None, computed.arrays)
@@ -239,7 +239,7 @@ class Runs:
             len(done.manifest.objects), done.manifest.nbytes, run.finished or "", title=f"{plan.job.name} of {setup.dataset.did}",
             parents=plan.job.inputs, made_by=setup.run,
         )
-        self.catalog.register(dataset)
+        self.catalog.register(dataset, done.manifest)
         put_same(self.objects, run_key(setup.run), home.get("run.json"))
         area.clear()
         return self.record(setup.run)

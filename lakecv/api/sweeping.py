@@ -14,7 +14,7 @@ from lakecv.canonical import load
 from lakecv.errors import LakeCVError, NotFound
 from lakecv.execution.workarea import Setup
 from lakecv.lake_io.fsck import Watch
-from lakecv.lake_io.place import join_url, replica_url, run_key, work_prefix
+from lakecv.lake_io.place import join_url, locate, run_key, work_prefix
 from lakecv.lake_io.sweep import Fate, Heap, Leftover, data_heaps, did_of, remove, run_of, work_heaps
 from lakecv.patience import many
 from lakecv.plan import Progress
@@ -119,7 +119,7 @@ class _Broom:
     def _prefixes(self, dataset: Dataset) -> set[str]:
         """Prefixes of the lake that a dataset names."""
         root = join_url(self.lake, "x")[:-1].removeprefix("file://")
-        urls = [replica_url(self.lake, replica).removeprefix("file://") for replica in dataset.replicas]
+        urls = [locate(self.lake, replica.url).removeprefix("file://") for replica in dataset.replicas]
         return {dataset.home.strip("/")} | {url.removeprefix(root).strip("/") for url in urls if url.startswith(root)}
 
     def _unfinished(self) -> list[Setup]:

@@ -47,6 +47,7 @@ class SettingsTable(_Table):
     site: Text | None = Field(default=None, description="the name of a site, such as 'local', or the path of its profile")
     max_workers: Count | None = Field(default=None, description="a whole number of workers, 1 to 100,000")
     worker_memory: Memory | None = Field(default=None, description="an amount of memory with its unit, such as '2GiB'")
+    rse: Rse | None = Field(default=None, description="the name of the storage element that new data go to, such as 'INFN-PG'")
     deadline: Seconds | None = Field(default=None, description="a number of seconds, 1 to 604,800")
 
 
@@ -98,7 +99,7 @@ class ProfileTable(_Table):
     title: Text | None = Field(default=None, description="one line of text")
     extends: Name | None = Field(default=None, description="the name of the site whose keys hold where this file has none")
     scheduler: Word | None = Field(default=None, description="the name of a site plugin, such as 'local'")
-    near: tuple[Rse, ...] = Field(default=(), strict=False, description="a list of storage elements whose data count as near")
+    near: tuple[Rse, ...] = Field(default=(), strict=False, description="a list of storage elements, or of sites as the catalog names them, whose data count as near")
     max_workers: Auto | Count = Field(default="auto", description="a whole number of workers, 1 to 100,000, or 'auto'")
     worker: WorkerTable = Field(default_factory=WorkerTable, description="a table with threads and memory")
     links: tuple[LinkTable, ...] = Field(default=(), strict=False, description="a list of tables with rse and bytes_per_second")

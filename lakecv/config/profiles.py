@@ -153,7 +153,9 @@ def _resolved(name: str, table: ProfileTable, origin: str, settings: Settings | 
     memory = given or (share if table.worker.memory == "auto" else nbytes(table.worker.memory))
     links = tuple(Link(link.rse, link.bytes_per_second, link.latency_seconds) for link in table.links)
     worker = Resources(threads, memory)
-    found = Site(name, table.scheduler, worker, workers, near=table.near, links=links, title=table.title or "")
+    here = os.environ.get("SITE_NAME", "") if table.scheduler == "local" else ""  # as Rucio's own clients name the site they are at
+    near = (*table.near, here) if here else table.near
+    found = Site(name, table.scheduler, worker, workers, near=near, links=links, title=table.title or "")
     return Profile(found, _batch(table), origin)
 
 

@@ -19,6 +19,7 @@ __all__ = ["Setting", "Settings", "config_folder", "load", "show"]
 
 _PREFIX = "LAKECV_"
 _SCOPE_LIMIT = 25
+_UNSET = {"rse": "the usual one"}
 _NUMBERS, _WHOLE = {"deadline", "max_workers"}, re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -26,7 +27,7 @@ _NUMBERS, _WHOLE = {"deadline", "max_workers"}, re.compile(r"[0-9]{1,9}", re.ASC
 class Settings:
     """What holds for this command.  ``max_workers`` and ``worker_memory`` None = as the site's profile says.
 
-    ``deadline`` is the time in seconds after which a task that has not come back is given up.
+    ``rse`` None = the catalog's usual storage element.  ``deadline`` is the time in seconds after which a task that has not come back is given up.
     """
 
     lake: str
@@ -35,6 +36,7 @@ class Settings:
     site: str
     max_workers: int | None = None
     worker_memory: str | None = None
+    rse: str | None = None
     deadline: float = 600.0
     origins: tuple[tuple[str, str], ...] = ()
 
@@ -76,7 +78,7 @@ def show(settings: Settings) -> list[Setting]:
     """List every setting with where it came from."""
     origins = dict(settings.origins)
     rows = ((key, getattr(settings, key)) for key in _keys())
-    return [Setting(key, "as the site says" if value is None else str(value), origins.get(key, "default")) for key, value in rows]
+    return [Setting(key, _UNSET.get(key, "as the site says") if value is None else str(value), origins.get(key, "default")) for key, value in rows]
 
 
 def config_folder() -> Path:

@@ -16,7 +16,7 @@ from lakecv.cube import Cell, CubeSpec, Role, Window
 from lakecv.errors import InternalError, Kind
 from lakecv.execution.chain import ChainLink, build_chain, feed
 from lakecv.execution.workarea import Setup, WorkArea
-from lakecv.lake_io.place import join_url, replica_url
+from lakecv.lake_io.place import locate
 from lakecv.lake_io.publish import load_manifest
 from lakecv.lake_io.read import ArrayReader, open_array
 from lakecv.lake_io.sheets import read_sheets
@@ -56,18 +56,18 @@ class Bench:
     @cached_property
     def home(self) -> ObjectIO:
         """Where the result is written."""
-        return registry.open_objects(join_url(self.setup.lake, self.setup.home))
+        return registry.open_objects(locate(self.setup.lake, self.setup.home))
 
     @cached_property
     def manifest(self) -> Manifest:
         """Manifest of the input."""
-        objects = registry.open_objects(join_url(self.setup.lake, self.setup.dataset.home))
+        objects = registry.open_objects(locate(self.setup.lake, self.setup.dataset.home))
         return load_manifest(objects, self.setup.dataset.digest)
 
     def readers(self) -> dict[str, ArrayReader]:
         """Open fresh readers of the arrays that a sheet needs; they count the bytes of one task."""
         dataset = self.setup.dataset
-        objects = registry.open_objects(replica_url(self.setup.lake, self.setup.plan.replica))
+        objects = registry.open_objects(locate(self.setup.lake, self.setup.plan.replica.url))
         needed = [spec for spec in self.cube.arrays if spec is self.cube.main or spec.role is Role.MASK]
         return {spec.name: open_array(objects, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
 

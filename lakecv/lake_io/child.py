@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,7 +23,8 @@ from lakecv.canonical import from_json, loads, to_json
 from lakecv.cube import CubeSpec
 from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.lake_io.convert import Converted, Watch, convert, register_in_place
-from lakecv.ports import CubeReader, ReadHints, Source
+from lakecv.patience import many
+from lakecv.ports import CubeReader, ObjectIO, ReadHints, Source
 
 __all__ = ["Request", "convert_apart", "serve"]
 
@@ -151,17 +153,43 @@ def _convert(request: Request, watch: Watch) -> Converted:
     before = _fingerprint(source.path)
     reader = _reader(source, request.reader)
     cube: CubeSpec = reader.probe(source, request.hints)
-    objects = registry.open_objects(request.url)
+    objects = _Noted(registry.open_objects(request.url))
     lazy = reader.read(source, request.hints)
-    if request.in_place:
-        done = register_in_place(lazy, cube, source.path, objects, watch)
-    else:
-        done = convert(lazy, cube, objects, watch)
-    if _fingerprint(source.path) != before:
-        raise Corrupt(
-            f"{request.path} changed while it was read", Kind.SOURCE_CHANGED, "wait until it is complete and run it again",
-        )
+    try:
+        if request.in_place:
+            done = register_in_place(lazy, cube, source.path, objects, watch)
+        else:
+            done = convert(lazy, cube, objects, watch)
+        _check_same(source.path, before)
+    except BaseException:
+        objects.forget()
+        raise
     return done
+
+
+class _Noted:
+    """Objects that remember what was put: a storage element cannot list what is not in its catalog yet."""
+
+    def __init__(self, objects: ObjectIO) -> None:
+        self._objects = objects
+        self._put: list[str] = []
+        self.url, self.get, self.get_ranges, self.head = objects.url, objects.get, objects.get_ranges, objects.head
+        self.list, self.delete = objects.list, objects.delete
+
+    def put(self, key: str, data: bytes) -> None:
+        """Create an object."""
+        self._put.append(key)
+        self._objects.put(key, data)
+
+    def forget(self) -> None:
+        """Remove what was put, as far as the store lets one: what made us come here counts, not this."""
+        with suppress(LakeCVError):
+            many(self._objects.delete, self._put)
+
+
+def _check_same(path: Path, before: tuple[tuple[str, int, int], ...]) -> None:
+    if _fingerprint(path) != before:
+        raise Corrupt(f"{path} changed while it was read", Kind.SOURCE_CHANGED, "wait until it is complete and run it again")
 
 
 def _fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:

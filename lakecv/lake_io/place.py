@@ -1,16 +1,21 @@
-"""Where things lie in a lake: the one place that knows its folders."""
+"""Where things lie in a lake: the one place that knows its folders, and asks a catalog that has storage elements."""
 
 from __future__ import annotations
 
 import re
 
+from lakecv.errors import InvalidInput, Kind
+from lakecv.ports import CatalogBackend, StorageElements
 from lakecv.records import DID, Replica
 
-__all__ = ["CLEARED", "FOLDERS", "data_prefix", "join_url", "replica_url", "run_key", "work_prefix"]
+__all__ = ["CLEARED", "FOLDERS", "data_prefix", "join_url", "locate", "place", "run_key", "work_prefix"]
 
 FOLDERS = ("catalog", "data", "runs", "work")
 CLEARED = ("parts", "states", "commits", "failures")
 """What goes from a run's work area when its result is published; the setup stays."""
+
+LOCAL = "local"
+"""What a lake without storage elements calls its own folder."""
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|/)")
 
@@ -31,6 +36,24 @@ def data_prefix(did: DID, write_id: str) -> str:
     return f"data/{did.scope}/{did.name}/{write_id}"
 
 
+def place(catalog: CatalogBackend, did: DID, write_id: str, rse: str | None) -> Replica:
+    """Say where a new dataset goes: a folder of the lake, or what the catalog says.
+
+    Raises
+    ------
+    InvalidInput
+        If a storage element is named and the catalog knows none (kind ``option-invalid``).
+    """
+    if isinstance(catalog, StorageElements):
+        return catalog.place(did, write_id, rse)
+    if rse not in {None, LOCAL}:
+        raise InvalidInput(
+            f"this lake has no storage element {rse!r}; everything lies in the lake itself", Kind.OPTION_INVALID,
+            "leave --rse out, or set catalog = 'rucio'",
+        )
+    return Replica(LOCAL, data_prefix(did, write_id))
+
+
 def work_prefix(run: str) -> str:
     """Folder of a run's work area."""
     return f"work/{run}"
@@ -41,6 +64,6 @@ def run_key(run: str) -> str:
     return f"runs/{run}.json"
 
 
-def replica_url(lake: str, replica: Replica) -> str:
-    """Url of a replica; one that is relative lies in the lake."""
-    return replica.url if _ABSOLUTE.match(replica.url) else join_url(lake, replica.url)
+def locate(lake: str, url: str) -> str:
+    """Url of a replica or of a home; one that is relative lies in the lake."""
+    return url if _ABSOLUTE.match(url) else join_url(lake, url)

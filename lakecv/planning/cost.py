@@ -52,12 +52,12 @@ def pixel_seconds(cube: CubeSpec, workloads: tuple[Workload, ...], link: Link) -
 
 
 def stages_of(
-    cube: CubeSpec, workloads: tuple[Workload, ...], outputs: tuple[ArraySpec, ...], blocks: int, *, site: Site, rse: str,
+    cube: CubeSpec, workloads: tuple[Workload, ...], outputs: tuple[ArraySpec, ...], blocks: int, *, site: Site, link: Link,
 ) -> tuple[Stage, ...]:
     """List the stages of a chain with their cost: sample and passes for each link that learns, then map, then pack."""
     npixels = cube.grid.ny * cube.grid.nx
     raw, slots = stored_nbytes(cube), max(1, min(site.slots, blocks))
-    link, stages = site.link(rse), []
+    stages = []
     for number, workload in enumerate(workloads):
         seconds = npixels * pixel_seconds(cube, workloads[: number + 1], link) / slots
         if StageKind.SAMPLE in workload.stages:

@@ -15,7 +15,7 @@ from lakecv.job import Job, StageKind, Workload
 from lakecv.plan import Plan, Reason, Stage
 from lakecv.planning.blocks import choose_blocks
 from lakecv.planning.cost import memory_of, pixel_seconds, stages_of, stored_nbytes
-from lakecv.planning.placement import choose_replica
+from lakecv.planning.placement import choose_replica, is_near
 from lakecv.records import Dataset
 from lakecv.site import Site
 
@@ -24,12 +24,13 @@ __all__ = ["Wish", "make_plan"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be planned: a job, its input, what each link needs, and the arrays that are to be stored."""
+    """What is to be planned: a job, its input, what each link needs, the arrays that are to be stored, and where (None = at the input)."""
 
     job: Job
     dataset: Dataset
     workloads: tuple[Workload, ...]
     outputs: tuple[ArraySpec, ...]
+    home: str | None = None
 
 
 def make_plan(wish: Wish, site: Site) -> Plan:
@@ -45,10 +46,12 @@ def make_plan(wish: Wish, site: Site) -> Plan:
         wish = replace(wish, workloads=tuple(map(_applied, wish.workloads)))
     nbytes = stored_nbytes(cube)
     replica, reasons = choose_replica(site, wish.dataset.replicas, nbytes)
-    speed = pixel_seconds(cube, wish.workloads, site.link(replica.rse))
+    near = is_near(site, replica)
+    link = site.link(replica.rse, near=near)
+    speed = pixel_seconds(cube, wish.workloads, link)
     blocks = choose_blocks(cube.cells, seconds_per_pixel=speed, slots=site.slots, most_pixels=_most_pixels(wish, site))
     workers = min(site.max_workers, math.ceil(len(blocks) / site.worker.threads))
-    stages = stages_of(cube, wish.workloads, wish.outputs, len(blocks), site=site, rse=replica.rse)
+    stages = stages_of(cube, wish.workloads, wish.outputs, len(blocks), site=site, link=link)
     memory = memory_of(cube, wish.workloads, wish.outputs, len(blocks), site=site, workers=workers)
     if memory.worker > site.worker.memory_nbytes:
         raise Infeasible(
@@ -56,13 +59,12 @@ def make_plan(wish: Wish, site: Site) -> Plan:
             f"a worker of {site.name} has {site.worker.memory_nbytes >> 20} MiB", Kind.BLOCK_EXCEEDS_MEMORY,
             "give workers more memory in the site's profile, or register a copy (without --in-place): its chunks are small",
         )
-    near = replica.rse in site.near
     stored = wish.dataset.nbytes / max(cube.nbytes, 1)  # what is fetched is compressed
     total = int(stored * _nbytes_read(stages, memory.keep * workers >= nbytes))
     return Plan(
         job=wish.job, input=cube, output=replace(cube, arrays=wish.outputs), blocks=blocks, stages=stages,
         site=site.name, scheduler=site.scheduler, workers=workers, threads=site.worker.threads, replica=replica,
-        home=replica.rse, nbytes_near=total if near else 0, nbytes_far=0 if near else total,
+        home=wish.home or replica.rse, nbytes_near=total if near else 0, nbytes_far=0 if near else total,
         memory_nbytes=memory.total(workers), keep_nbytes=memory.keep,
         seconds=sum(stage.seconds * _passes(stage) for stage in stages),
         reasons=(*reasons, *_shape(blocks, cube, site)),

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lakecv.errors import Infeasible, Kind
+from lakecv.errors import Infeasible, Kind, LakeCVError, Unavailable
 from lakecv.plan import Reason
-from lakecv.records import Replica
+from lakecv.records import Access, Replica
 from lakecv.site import Site
 
-__all__ = ["choose_replica"]
+__all__ = ["choose_replica", "is_near"]
+
+_HINDRANCES = {
+    Access.TAPE: "on tape: it needs staging first",
+    Access.DOWN: "the storage element is closed for reading now",
+    Access.PARTIAL: "it does not hold all objects yet",
+    Access.NO_PROTOCOL: "it offers no protocol that lakecv speaks",
+}
 
 
 def choose_replica(site: Site, replicas: Sequence[Replica], nbytes: int) -> tuple[Replica, tuple[Reason, ...]]:
@@ -30,11 +37,15 @@ def choose_replica(site: Site, replicas: Sequence[Replica], nbytes: int) -> tupl
     Raises
     ------
     Infeasible
-        If there is no replica at all (kind ``no-replica-reachable``).
+        If there is no replica at all (kind ``no-replica-reachable``), all are on tape (``staging-needed``) or behind protocols
+        that lakecv does not speak (``protocol-unknown``).
+    Unavailable
+        If there are replicas, but only where it cannot be read now (``rse-unreachable``).
     """
-    if not replicas:
-        raise Infeasible("the dataset has no replica", Kind.NO_REPLICA_REACHABLE, "register it again")
-    ranked = sorted(replicas, key=lambda replica: (_seconds(site, replica, nbytes), replica.rse))
+    ready = [replica for replica in replicas if replica.access is Access.READY]
+    if not ready:
+        raise _unreadable(replicas)
+    ranked = sorted(ready, key=lambda replica: (_seconds(site, replica, nbytes), replica.rse))
     best = ranked[0]
     reasons = [Reason(best.rse, chosen=True, text=f"{_near(site, best)}, {_seconds(site, best, nbytes):.1f} s to read once")]
     reasons += [
@@ -42,13 +53,37 @@ def choose_replica(site: Site, replicas: Sequence[Replica], nbytes: int) -> tupl
                text=f"{_near(site, other)}, {_seconds(site, other, nbytes):.1f} s to read once: slower than {best.rse}")
         for other in ranked[1:]
     ]
+    reasons += [Reason(other.rse, chosen=False, text=_HINDRANCES[other.access]) for other in replicas if other not in ready]
     return best, tuple(reasons)
 
 
+def is_near(site: Site, replica: Replica) -> bool:
+    """Say whether a replica lies at a site: its storage element or that one's own site is named there."""
+    return replica.rse in site.near or (replica.site != "" and replica.site in site.near)
+
+
+def _unreadable(replicas: Sequence[Replica]) -> LakeCVError:
+    """Say why nothing can be read: the cause that passes soonest comes first."""
+    if not replicas:
+        return Infeasible("the dataset has no replica on disk", Kind.NO_REPLICA_REACHABLE, "lakecv rules DID shows where it should be")
+    there = {access: ", ".join(sorted(each.rse for each in replicas if each.access is access)) for access in Access}
+    if there[Access.DOWN]:
+        return Unavailable(f"{there[Access.DOWN]} is closed for reading now, and there is no other replica", Kind.RSE_UNREACHABLE,
+                           "try again later, or ask who runs it")
+    if there[Access.PARTIAL]:
+        return Unavailable(f"the replica at {there[Access.PARTIAL]} does not hold all objects yet", Kind.RSE_UNREACHABLE,
+                           "wait until its rule is done: lakecv rules DID")
+    if there[Access.TAPE]:
+        return Infeasible(f"the only replica is on tape, at {there[Access.TAPE]}; it needs staging to disk", Kind.STAGING_NEEDED,
+                          "lakecv replicate DID --to RSE brings it to a disk")
+    return Infeasible(f"{there[Access.NO_PROTOCOL]} offers no protocol that lakecv speaks (https, davs, root, file)",
+                      Kind.PROTOCOL_UNKNOWN, "lakecv replicate DID --to RSE brings it to one that does")
+
+
 def _seconds(site: Site, replica: Replica, nbytes: int) -> float:
-    link = site.link(replica.rse)
+    link = site.link(replica.rse, near=is_near(site, replica))
     return link.latency_seconds + nbytes / link.bytes_per_second
 
 
 def _near(site: Site, replica: Replica) -> str:
-    return f"near {site.name}" if replica.rse in site.near else f"far from {site.name}"
+    return f"near {site.name}" if is_near(site, replica) else f"far from {site.name}"

@@ -18,10 +18,11 @@ import pytest
 
 from lakecv.cube import ArraySpec, CubeSpec, Grid, Quantity, Role, SpectralAxis
 from lakecv.errors import Conflict, InvalidInput, Kind, NotFound
+from lakecv.facts import Condition
 from lakecv.ports import CatalogBackend
-from lakecv.records import DID, Claim, Dataset, Replica
+from lakecv.records import DID, Claim, Dataset, Manifest, Replica, StoredObject
 
-__all__ = ["CatalogContract", "a_claim", "a_dataset"]
+__all__ = ["CatalogContract", "a_claim", "a_dataset", "a_manifest"]
 
 _WRITERS = 8
 _MANY = 80  # datasets, enough that a catalog which keeps an index for its listings makes one
@@ -46,6 +47,12 @@ def a_dataset(did: str = "museo:tavola", digest: str = "a" * 64) -> Dataset:
     )  # fmt: skip
 
 
+def a_manifest() -> Manifest:
+    """Make a manifest: what lies at the home of the records that :func:`a_dataset` makes."""
+    data = tuple(StoredObject(key, 11, "1b2c03f2", "0a1b2c3d") for key in ("counts/c/0/0/0", "counts/zarr.json", "zarr.json"))
+    return Manifest(data, (StoredObject("report.html", 5, "0000001f", "00000001"),))
+
+
 class CatalogContract:
     """Inherit, and give the fixture ``open_catalog``: each call opens the same, at first empty, catalog."""
 
@@ -58,6 +65,10 @@ class CatalogContract:
     def catalog(self, open_catalog: Callable[[], CatalogBackend]) -> CatalogBackend:
         """Open the catalog."""
         return open_catalog()
+
+    def dataset(self, did: str = "museo:tavola", digest: str = "a" * 64) -> Dataset:
+        """Make a record; override it where the catalog decides on homes and replicas."""
+        return a_dataset(did, digest)
 
     def test_it_is_a_catalog(self, catalog: CatalogBackend) -> None:
         """The protocol is kept."""
@@ -106,27 +117,27 @@ class CatalogContract:
 
     def test_what_is_registered_is_found_field_by_field(self, open_catalog: Callable[[], CatalogBackend]) -> None:
         """By any handle."""
-        assert open_catalog().register(a_dataset()) == a_dataset()
-        assert open_catalog().lookup(DID("museo", "tavola")) == a_dataset()
+        assert open_catalog().register(self.dataset(), a_manifest()) == self.dataset()
+        assert open_catalog().lookup(DID("museo", "tavola")) == self.dataset()
 
     def test_the_same_content_again_is_a_no_op(self, catalog: CatalogBackend) -> None:
         """The record that holds comes back, as it was."""
-        catalog.register(a_dataset())
-        assert catalog.register(replace(a_dataset(), created="2027-01-01T00:00:00Z")) == a_dataset()
+        catalog.register(self.dataset(), a_manifest())
+        assert catalog.register(replace(self.dataset(), created="2027-01-01T00:00:00Z"), a_manifest()) == self.dataset()
         assert [str(did) for did in catalog.search()] == ["museo:tavola"]
 
     def test_other_content_under_one_name_is_a_conflict(self, catalog: CatalogBackend) -> None:
         """The first record stays."""
-        catalog.register(a_dataset())
+        catalog.register(self.dataset(), a_manifest())
         with pytest.raises(Conflict) as caught:
-            catalog.register(a_dataset(digest="f" * 64))
+            catalog.register(self.dataset(digest="f" * 64), a_manifest())
         assert caught.value.kind is Kind.DID_MEANS_SOMETHING_ELSE
         assert caught.value.hint
-        assert catalog.lookup(DID("museo", "tavola")) == a_dataset()
+        assert catalog.lookup(DID("museo", "tavola")) == self.dataset()
 
     def test_an_unknown_name_tells_the_nearest(self, catalog: CatalogBackend) -> None:
         """Among those that exist."""
-        catalog.register(a_dataset())
+        catalog.register(self.dataset(), a_manifest())
         with pytest.raises(NotFound, match="museo:tavolo") as caught:
             catalog.lookup(DID("museo", "tavolo"))
         assert caught.value.kind is Kind.DATASET_UNKNOWN
@@ -136,10 +147,29 @@ class CatalogContract:
         """The scope ``a`` is not the scope ``ab``; a name may look like a document."""
         dids = ["ab:x", "a:y", "a:x.json", "a:dataset.json", "a:claim.json", "a:x"]
         for did in dids:
-            catalog.register(a_dataset(did))
+            catalog.register(self.dataset(did), a_manifest())
         assert list(catalog.search()) == sorted(map(DID.parse, dids))
         assert list(catalog.search("ab")) == [DID("ab", "x")]
         assert list(catalog.search("nobody")) == []
+
+    @pytest.mark.parametrize(
+        ("conditions", "found"),
+        [
+            (("channels=3",), ["museo:tavola"]), (("channels>2", "quantity=energy", "author=Ada"), ["museo:tavola"]),
+            (("channels>=4",), []), (("author!=Ada",), []), (("axis_first<=1.0", "axis_last<2.5"), ["museo:tavola"]),
+            (("author>5",), []), (("nobody=1",), []),
+        ],
+    )  # fmt: skip
+    def test_a_search_finds_what_all_conditions_hold_of(
+        self, catalog: CatalogBackend, conditions: tuple[str, ...], found: list[str],
+    ) -> None:
+        """Numbers are compared as numbers; a fact of another type, or none, fits no condition."""
+        catalog.register(self.dataset(), a_manifest())
+        catalog.claim(a_claim("museo:claimed"))
+        where = [Condition.parse(text) for text in conditions]
+        assert [str(did) for did in catalog.search("museo", where)] == found
+        assert [str(did) for did in catalog.search(None, where)] == found
+        assert list(catalog.search("museum", where)) == []
 
     def test_a_scope_is_a_scope(self, catalog: CatalogBackend) -> None:
         """No scope leads elsewhere."""
@@ -151,7 +181,7 @@ class CatalogContract:
     def test_datasets_are_listed_as_a_lookup_gives_them(self, catalog: CatalogBackend) -> None:
         """Sorted, of one scope or all; a claim is none."""
         dids = ["ab:x", "a:y", "a:x.json", "a:dataset.json", "a:claim.json", "a:x"]
-        made = {did: catalog.register(a_dataset(did)) for did in dids}
+        made = {did: catalog.register(self.dataset(did), a_manifest()) for did in dids}
         catalog.claim(a_claim("a:claimed"))
         assert list(catalog.datasets()) == [made[str(did)] for did in sorted(map(DID.parse, dids))]
         assert list(catalog.datasets("ab")) == [made["ab:x"]]
@@ -159,16 +189,16 @@ class CatalogContract:
 
     def test_a_listing_of_many_datasets_is_never_stale(self, open_catalog: Callable[[], CatalogBackend]) -> None:
         """By any handle, however often it is asked; the scopes do not mix."""
-        made = [open_catalog().register(a_dataset(f"museo:t-{number:03d}")) for number in range(_MANY)]
+        made = [open_catalog().register(self.dataset(f"museo:t-{number:03d}"), a_manifest()) for number in range(_MANY)]
         for number in range(3):
             assert list(open_catalog().datasets()) == made
             assert list(open_catalog().datasets("museum")) == []
-            made = [open_catalog().register(a_dataset(f"museo:a-{9 - number}")), *made]
+            made = [open_catalog().register(self.dataset(f"museo:a-{9 - number}"), a_manifest()), *made]
 
     def test_a_listing_holds_what_was_registered_before_it_began(self, open_catalog: Callable[[], CatalogBackend]) -> None:
         """And of what is registered meanwhile nothing that is not so."""
         made: list[Dataset] = []
-        wanted = [a_dataset(f"museo:t-{number:03d}") for number in range(_MANY)]
+        wanted = [self.dataset(f"museo:t-{number:03d}") for number in range(_MANY)]
 
         def look(_: int) -> bool:
             before = list(made)
@@ -178,7 +208,7 @@ class CatalogContract:
         with ThreadPoolExecutor(_WRITERS) as pool:
             looks = [pool.submit(look, number) for number in range(2)]
             for dataset in wanted:
-                made.append(open_catalog().register(dataset))
+                made.append(open_catalog().register(dataset, a_manifest()))
                 if len(looks) < _WRITERS and all(each.done() for each in looks):
                     looks.append(pool.submit(look, 0))
             assert all(each.result() for each in looks)

@@ -27,6 +27,7 @@ from lakecv.lake_io.child import convert_apart, serve
 from lakecv.lake_io.objects import put_checked
 from lakecv.lake_io.publish import MANIFEST
 from lakecv.ports import ReadHints
+from lakecv.testing.catalog import a_manifest
 from lakecv.testing.sites import InlineSite
 from tests.lake_io.small import contents, finished, flipped, made, started
 
@@ -304,7 +305,7 @@ def test_a_dataset_that_is_registered_while_gc_runs_is_kept(lake, monkeypatch):
 
     def late(catalog, scope=None):
         found = list(usual(catalog, scope))
-        catalog.register(mine)
+        catalog.register(mine, a_manifest())
         return iter(found)
 
     monkeypatch.setattr(type(lake._catalog), "search", late)
@@ -348,7 +349,7 @@ class Keeping(RuleBasedStateMachine):
     def register(self, seed):
         number = next(self.serial)
         dataset = made(self.lake.url, f"cube{number}", f"{number:012x}", seed)
-        self.lake._catalog.register(dataset)
+        self.lake._catalog.register(dataset, a_manifest())
         for key, data in contents(self.objects, dataset.home).items():
             self.backup.put(key, data)
         self.names.append(dataset)

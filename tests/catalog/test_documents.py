@@ -12,7 +12,7 @@ from lakecv_plugins.storage.s3 import S3Storage, _known
 from lakecv.canonical import seal
 from lakecv.errors import Corrupt, InvalidInput, Kind
 from lakecv.records import DID
-from lakecv.testing.catalog import CatalogContract, a_claim, a_dataset
+from lakecv.testing.catalog import CatalogContract, a_claim, a_dataset, a_manifest
 from lakecv.testing.fakes import MemoryObjects
 
 
@@ -40,7 +40,7 @@ class TestInABucket(CatalogContract):
         _known.cache_clear()
 
     def test_a_second_listing_reads_the_snapshot_alone(self, open_catalog, monkeypatch):
-        made = [open_catalog().register(a_dataset(f"museo:t-{number:03d}")) for number in range(66)]
+        made = [open_catalog().register(a_dataset(f"museo:t-{number:03d}"), a_manifest()) for number in range(66)]
         assert list(open_catalog().datasets()) == made
         catalog = open_catalog()
         monkeypatch.setattr(catalog, "_document", None)
@@ -67,10 +67,10 @@ def test_every_call_but_a_listing_touches_a_fixed_number_of_objects():
     objects = Counting()
     catalog = DocumentCatalog(objects)
     for number in range(50):
-        catalog.register(a_dataset(f"museo:tavola-{number}"))
+        catalog.register(a_dataset(f"museo:tavola-{number}"), a_manifest())
     objects.calls = 0
     catalog.lookup(DID("museo", "tavola-7"))
-    catalog.register(a_dataset("museo:tavola-7"))
+    catalog.register(a_dataset("museo:tavola-7"), a_manifest())
     catalog.claim(a_claim("museo:tavola-7"))
     assert objects.calls == 1 + 2 + 1
 

@@ -17,7 +17,7 @@ from lakecv_plugins.storage.file import FileStorage
 from lakecv.canonical import seal
 from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, NotFound, Unavailable
 from lakecv.records import DID
-from lakecv.testing.catalog import a_dataset
+from lakecv.testing.catalog import a_dataset, a_manifest
 from lakecv.testing.fakes import MemoryObjects
 
 
@@ -55,7 +55,7 @@ def catalog(objects):
 
 
 def fill(catalog, count, scope="museo", start=0):
-    return [catalog.register(a_dataset(f"{scope}:t-{number:05d}")) for number in range(start, start + count)]
+    return [catalog.register(a_dataset(f"{scope}:t-{number:05d}"), a_manifest()) for number in range(start, start + count)]
 
 
 def snapshot_keys(objects):
@@ -207,7 +207,7 @@ def test_a_name_that_was_taken_off_and_given_again_is_shown_as_it_is_now(tmp_pat
     made = fill(catalog, 70)
     list(catalog.datasets())
     objects.delete("catalog/museo/t-00003/dataset.json")
-    made[3] = catalog.register(replace(made[3], digest="f" * 64))  # of the same size: only its time tells
+    made[3] = catalog.register(replace(made[3], digest="f" * 64), a_manifest())  # of the same size: only its time tells
     assert list(DocumentCatalog(objects).datasets()) == made
 
 
@@ -285,7 +285,7 @@ class Listings(RuleBasedStateMachine):
     @rule(scope=st.sampled_from(["a", "ab"]), name=st.sampled_from("stuvwxyz"))
     def register(self, scope, name):
         did = DID(scope, name)
-        self.registered[did] = DocumentCatalog(self.objects).register(a_dataset(str(did)))
+        self.registered[did] = DocumentCatalog(self.objects).register(a_dataset(str(did)), a_manifest())
 
     @rule(data=st.data())
     def take_off(self, data):

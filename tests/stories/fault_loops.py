@@ -29,7 +29,7 @@ from lakecv.lake_io.read import open_array, read_table
 from lakecv.plan import Outcome, Task
 from lakecv.records import DID, Manifest
 from lakecv.sheet import State, Step
-from lakecv.testing.catalog import a_claim, a_dataset
+from lakecv.testing.catalog import a_claim, a_dataset, a_manifest
 from lakecv.testing.faults import FaultProxy, Faults
 
 SIDE, DEEP = 128, 64
@@ -168,7 +168,7 @@ def flipped_documents(server, count, seed):
     with lake_behind(server, seed) as (proxy, objects):
         claim, dataset, task = a_claim("soak:x"), a_dataset("soak:x"), a_task("0-map")
         catalog = registry.catalog(objects)
-        catalog.claim(claim), catalog.register(dataset)
+        catalog.claim(claim), catalog.register(dataset, a_manifest())
         record = WorkArea(objects).commit(task, an_outcome(task), b"part")
         reads = ((lambda: catalog.claim(claim), claim), (lambda: catalog.lookup(dataset.did), dataset),
                  (lambda: WorkArea(objects).outcome(task.key), record))  # fmt: skip
@@ -215,7 +215,7 @@ def a_claimed_name(objects, name):
 
 def a_registration(objects, name):
     dataset, catalog = a_dataset(f"soak:{name}"), registry.catalog(objects)
-    return catalog.register(dataset) == dataset == catalog.lookup(DID("soak", name))
+    return catalog.register(dataset, a_manifest()) == dataset == catalog.lookup(DID("soak", name))
 
 
 def an_object(objects, name):

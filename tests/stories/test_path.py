@@ -222,8 +222,8 @@ def test_report_and_export_never_overwrite(lake, tmp_path):
 def test_an_interrupt_after_the_catalog_entry_leaves_the_data_whole(lake, tmp_path, monkeypatch):
     usual = type(lake._catalog).register
 
-    def interrupted(catalog, dataset):
-        usual(catalog, dataset)
+    def interrupted(catalog, dataset, manifest):
+        usual(catalog, dataset, manifest)
         raise KeyboardInterrupt
 
     np.save(tmp_path / "other.npy", spectra(3))
