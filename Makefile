@@ -24,7 +24,7 @@ demo: $(READY) ## paint a picture, scan it, find its pigments: ends in ./lakecv-
 test: check ## the same as check
 
 # Without xdist: each of its workers would start servers of its own.
-test-lake: $(READY) ## the real servers (Ceph RGW): installs, starts, tests, stops
+test-lake: $(READY) ## the real servers (Rucio, Ceph, XRootD, WebDAV): installs, starts, tests, stops
 	@deploy/lake/install.sh
 	@LAKECV_LAKE=1 $(PYTEST) tests/lake $(ARGS)
 

@@ -22,7 +22,11 @@ def test_a_tier_that_was_named_fails_where_it_would_be_skipped(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("named", "required", "starts"), [("", "", False), ("moto", "moto", False), ("moto,ceph", "ceph moto", True), ("lake", "ceph lake", True)],
+    ("named", "required", "starts"),
+    [
+        ("", "", False), ("moto", "moto", False), ("moto,ceph", "ceph moto", True), ("xrootd rucio", "rucio xrootd", True),
+        ("lake", "ceph lake rucio xrootd", True),
+    ],
 )
 def test_the_environment_names_what_is_required_and_what_starts(named, required, starts):
     show = "from tests.tiers import LAKE, REQUIRED; print(*sorted(REQUIRED), LAKE)"

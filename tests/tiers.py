@@ -1,4 +1,6 @@
-"""Tiers of tests that need a server: `moto` (mocked S3), `ceph` (real S3); who asks for one must not see it skipped.
+"""Tiers of tests that need a server: `moto` (mocked S3); `ceph` (real S3), `rucio` and `xrootd`, together `lake`.
+
+Who asks for one must not see it skipped.
 
 The environment is read here, once, when this is imported: each test then runs without it (tests/conftest.py).
 """
@@ -7,9 +9,10 @@ import os
 
 import pytest
 
+_REAL = frozenset({"ceph", "rucio", "xrootd"})
 _NAMED = frozenset(os.environ.get("LAKECV_REQUIRE", "").replace(",", " ").split())
-REQUIRED = _NAMED | {"ceph"} if "lake" in _NAMED else _NAMED
-LAKE = bool(REQUIRED & {"ceph"}) or os.environ.get("LAKECV_LAKE", "") not in {"", "0"}
+REQUIRED = _NAMED | _REAL if "lake" in _NAMED else _NAMED
+LAKE = bool(REQUIRED & _REAL) or os.environ.get("LAKECV_LAKE", "") not in {"", "0"}
 
 
 def require(tier, reason):

@@ -30,14 +30,18 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from folder import SERVERS, Failed, Folder, end, locked, own, tail, write
+from folder import Failed, Folder, Server, end, locked, own, tail, write
 from launch import START_SECONDS, Launch, PortTaken, free_ports, listening
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main", "start", "status", "stop", "user"]
+__all__ = ["SERVERS", "main", "request", "start", "status", "stop", "user"]
 
+SERVERS = {
+    "mon": Server("ceph-mon", "ceph.conf"), "osd": Server("ceph-osd", "ceph.conf"),
+    "mgr": Server("ceph-mgr", "ceph.conf"), "rgw": Server("radosgw", "ceph.conf"),
+}
 TOOLS = ("ceph", "ceph-authtool", "monmaptool", "radosgw-admin")
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-mgr ceph-common"
 
@@ -103,7 +107,7 @@ def start(folder: Folder, signals: Sequence[int] = ()) -> None:
 
     Once ``signals`` holds one, what was started ends.
     """
-    missing = [name for name in (*SERVERS.values(), *TOOLS) if not shutil.which(name)]
+    missing = [name for name in (*(server.program for server in SERVERS.values()), *TOOLS) if not shutil.which(name)]
     if missing:
         raise Failed(f"not installed: {', '.join(missing)}. Run: apt-get install --no-install-recommends {PACKAGES}")
     own(folder)
@@ -166,36 +170,45 @@ def _bring_up(launch: Launch, *ports: int) -> None:
     for path in (folder.logs, *(folder.servers / name for name in SERVERS)):
         path.mkdir(parents=True)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
-    write(folder.conf, CONF.format(fsid=fsid, mon1=mon1, mon2=mon2, s3=s3, servers=folder.servers))
-    conf = ("-c", str(folder.conf))
+    write(_conf(folder), CONF.format(fsid=fsid, mon1=mon1, mon2=mon2, s3=s3, servers=folder.servers))
+    conf = ("-c", str(_conf(folder)))
     keyring, monmap = str(folder.servers / "keyring"), str(folder.servers / "monmap")
     for name, caps in CAPS.items():
         pairs = [word for kind, cap in zip(caps[::2], caps[1::2], strict=True) for word in ("--cap", kind, cap)]
         launch.run("ceph-authtool", keyring, *(() if Path(keyring).exists() else ("-C",)), "-n", name, "--gen-key", *pairs)
     launch.run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v2:127.0.0.1:{mon2},v1:127.0.0.1:{mon1}]", monmap)
     launch.run("ceph-mon", *conf, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring)
-    launch.spawn("mon", "-i", "a")
+    _serve(launch, "mon", "-i", "a")
     launch.run("ceph", *conf, "osd", "new", osd, "0")
     launch.run("ceph-osd", *conf, "-i", "0", "--mkfs", "--osd-uuid", osd, "--no-mon-config")
-    launch.spawn("osd", "-i", "0")
-    launch.spawn("mgr", "-i", "x")
+    _serve(launch, "osd", "-i", "0")
+    _serve(launch, "mgr", "-i", "x")
     launch.wait("osd", lambda: json.loads(launch.run("ceph", *conf, "osd", "stat", "-f", "json"))["num_up_osds"] == 1)
-    launch.spawn("rgw", "-n", "client.rgw")
+    _serve(launch, "rgw", "-n", "client.rgw")
     launch.wait("rgw", lambda: s3 in listening(launch.children["rgw"].pid))
     launch.wait("mgr", lambda: bool(listening(launch.children["mgr"].pid)))
     key, secret = _keys(launch, "lake")
     bucket = f"/ready-{secrets.token_hex(6)}"
     for method, what in (("PUT", bucket), ("PUT", f"{bucket}/object"), ("DELETE", f"{bucket}/object"), ("DELETE", bucket)):
-        answer = _answer(s3, method, what, key, secret)
+        answer = request(s3, method, what, key, secret)
         if answer not in {200, 204}:
             raise Failed(f"{method} {what} was answered by {answer}: {tail(folder.log('rgw'))}")
-    launch.look("rgw", "going through S3")
+    launch.look("going through S3", "rgw")
     write(folder.env, _variables(f"http://127.0.0.1:{s3}", key, secret))
+
+
+def _conf(folder: Folder) -> Path:
+    """Name the settings, which stand in the command line of each server."""
+    return folder.servers / "ceph.conf"
+
+
+def _serve(launch: Launch, name: str, *arguments: str) -> None:
+    launch.spawn(name, SERVERS[name].program, "-f", "-c", str(_conf(launch.folder)), "--log-to-stderr=true", *arguments)
 
 
 def _keys(launch: Launch, name: str, *, read_only: bool = False) -> tuple[str, str]:
     """Make a user, or keys of the lake's own that may only read. Ceph draws them: no secret in a command line."""
-    conf = ("-c", str(launch.folder.conf), "--gen-access-key", "--gen-secret")
+    conf = ("-c", str(_conf(launch.folder)), "--gen-access-key", "--gen-secret")
     if read_only:
         uid = f"lake:{name}"
         text = launch.run("radosgw-admin", "subuser", "create", *conf, "--uid=lake", f"--subuser={name}", "--access=read", "--key-type=s3")
@@ -206,7 +219,7 @@ def _keys(launch: Launch, name: str, *, read_only: bool = False) -> tuple[str, s
     return key["access_key"], key["secret_key"]
 
 
-def _answer(port: int, method: str, path: str, key: str, secret: str) -> int | None:
+def request(port: int, method: str, path: str, key: str, secret: str) -> int | None:
     """Status of one request, signed by version 2 (AWS, "Signing and authenticating REST requests"); None without one."""
     date = formatdate(usegmt=True)
     digest = hmac.digest(secret.encode(), f"{method}\n\n\n{date}\n{path}".encode(), "sha1")
@@ -239,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("name")
             command.add_argument("--read-only", action="store_true", help="keys that may only read the lake's buckets")
     given = parser.parse_args(arguments)
-    folder = Folder(given.folder.absolute())
+    folder = Folder(given.folder.absolute(), "ceph.py", SERVERS)
     os.umask(0o077)
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,7 +1,7 @@
-"""Where one lake lies, which processes are its own, and how they end.
+"""Where one stack of servers lies, which processes are its own, and how they end.
 
-A process is ours if it is one of Ceph's servers and its command line names the settings file of this folder; a number in a pid
-file proves nothing, as it may belong to another process by now.
+A process is ours if its program is one of the stack's and its command line, or the folder it works in, names what only the server
+of this folder has; a number in a pid file proves nothing, as it may belong to another process by now.
 """
 
 # ruff: noqa: INP001  (it lies beside the script that imports it)
@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["SERVERS", "Failed", "Folder", "end", "heed", "locked", "own", "tail", "write"]
+__all__ = ["Failed", "Folder", "Server", "end", "heed", "locked", "own", "tail", "write"]
 
-SERVERS = {"mon": "ceph-mon", "osd": "ceph-osd", "mgr": "ceph-mgr", "rgw": "radosgw"}
 LOCK_SECONDS = 100  # for another start or stop of the same folder
 STOP_SECONDS = 2  # then SIGKILL: nothing is kept, and radosgw waits long for an osd that has ended before it
-README = "Written by deploy/lake/ceph.py of lakecv, and removed by `ceph.py stop` but for the logs. Keep nothing here.\n"
+README = "Written by deploy/lake/{0} of lakecv, and removed by `{0} stop` but for the logs. Keep nothing here.\n"
 
 
 class Failed(Exception):
@@ -35,14 +34,25 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
+class Server:
+    """How to tell a server: its program, and a path below `servers` that its command line names or that it works in."""
+
+    program: str
+    mark: str
+    signal: signal.Signals = signal.SIGTERM  # what ends it at once
+
+
+@dataclass(frozen=True)
 class Folder:
-    """Where the parts of one lake lie."""
+    """Where the parts of one stack lie, which script started it, and its servers by name."""
 
     path: Path
+    script: str
+    table: Mapping[str, Server]
 
     @property
     def env(self) -> Path:
-        """Endpoint and keys of the lake's own user."""
+        """How its own user finds it: endpoints and keys."""
         return self.path / "lake.env"
 
     @property
@@ -51,14 +61,14 @@ class Folder:
         return self.path / "users"
 
     @property
+    def clients(self) -> Path:
+        """Homes of clients: settings, certificates, passwords."""
+        return self.path / "clients"
+
+    @property
     def servers(self) -> Path:
         """What only the servers read: settings, keys, data, pid files."""
         return self.path / "servers"
-
-    @property
-    def conf(self) -> Path:
-        """The settings; named in the command line of each server, which tells ours from others."""
-        return self.servers / "ceph.conf"
 
     @property
     def logs(self) -> Path:
@@ -75,25 +85,32 @@ class Folder:
             pid = int((self.servers / f"{name}.pid").read_text())
         except (OSError, ValueError):
             return None
-        return pid if self._started(pid) == SERVERS[name] else None
+        return pid if self._name(pid) == name else None
 
     def running(self) -> dict[str, int]:
         """Servers that run, and their processes."""
-        found = {name: self.pid(name) for name in SERVERS}
+        found = {name: self.pid(name) for name in self.table}
         return {name: pid for name, pid in found.items() if pid is not None}
 
-    def processes(self) -> list[int]:
-        """Find all servers of this folder, also one that a start could not note because it was killed."""
-        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-        return [pid for pid in pids if self._started(pid) in SERVERS.values()]
+    def processes(self) -> dict[int, str]:
+        """Find all processes of this folder's servers, also one that a start could not note because it was killed."""
+        found = {pid: self._name(pid) for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())}
+        return {pid: name for pid, name in found.items() if name}
 
-    def _started(self, pid: int) -> str:
-        """Name the program of a process if it was started with the settings of this folder."""
+    def _name(self, pid: int) -> str:
+        """Say which server of this folder a process is; empty if none."""
+        process = Path(f"/proc/{pid}")
         try:
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            arguments = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")]
         except OSError:
             return ""
-        return Path(os.fsdecode(arguments[0])).name if os.fsencode(self.conf) in arguments else ""
+        program = Path(arguments[0].split(": ")[0]).name  # PostgreSQL's processes call themselves "postgres: what they do"
+        named = {name: str(self.servers / server.mark) for name, server in self.table.items() if server.program == program}
+        where = ""
+        if named and not set(named.values()) & set(arguments):
+            with suppress(OSError):  # of another user, or it has ended
+                where = str((process / "cwd").readlink())
+        return next((name for name, mark in named.items() if mark in {*arguments, where}), "")
 
     def settings(self) -> dict[str, str]:
         """Read what `lake.env` says."""
@@ -104,16 +121,16 @@ def own(folder: Folder) -> None:
     """Make the folder, readable by its owner alone; refuse one that holds anything else."""
     path = folder.path
     if not re.fullmatch(r"[\w./+@~:,=-]+", str(path), re.ASCII):
-        raise Failed(f"{path}: Ceph's settings cannot name this folder. Take one of letters, digits and ./_-")
+        raise Failed(f"{path}: settings of servers cannot name this folder. Take one of letters, digits and ./_-")
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.stat().st_uid != os.geteuid():
             raise Failed(f"{path} belongs to another user. Take a folder of your own")
-        mark = path / "README"
-        if not (mark.exists() and mark.read_text() == README):
+        mark, text = path / "README", README.format(folder.script)
+        if not (mark.exists() and mark.read_text() == text):
             if any(path.iterdir()):
                 raise Failed(f"{path} is not empty, and not of this program. Take an empty or a new folder")
-            mark.write_text(README)
+            mark.write_text(text)
         path.chmod(0o700)
     except (OSError, UnicodeDecodeError) as error:
         raise Failed(f"{path} cannot be used: {error}. Take a folder that you may write to") from error
@@ -146,24 +163,25 @@ def heed(signals: Sequence[int]) -> None:
 
 
 def end(folder: Folder) -> None:
-    """SIGTERM, then SIGKILL, to what is ours; then remove what only the servers need."""
+    """Send each process of ours its signal, then SIGKILL; then remove what only the servers need."""
     with ExitStack() as opened:
         handles: dict[int, int] = {}
         for pid in folder.processes():
             with suppress(ProcessLookupError):
                 handles[pid] = os.pidfd_open(pid)
                 opened.callback(os.close, handles[pid])
-        ours = set(folder.processes())  # a number may have changed hands before it was opened
+        ours = folder.processes()  # a number may have changed hands before it was opened
         handles = {pid: handle for pid, handle in handles.items() if pid in ours}
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for kill in (False, True):
             for pid in _alive(handles, 0):
                 with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(handles[pid], number)
+                    signal.pidfd_send_signal(handles[pid], signal.SIGKILL if kill else folder.table[ours[pid]].signal)
             left = _alive(handles, STOP_SECONDS)
     if left:
         raise Failed(f"processes {left} did not end, even by SIGKILL: see what they wait for, then stop again")
     shutil.rmtree(folder.servers, ignore_errors=True)
     shutil.rmtree(folder.users, ignore_errors=True)
+    shutil.rmtree(folder.clients, ignore_errors=True)
     folder.env.unlink(missing_ok=True)
 
 

@@ -13,10 +13,12 @@ import shutil
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from folder import SERVERS, Failed, Folder, heed, tail
+from folder import Failed, Folder, heed, tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +27,8 @@ __all__ = ["START_SECONDS", "Launch", "PortTaken", "free_ports", "listening"]
 
 START_SECONDS = 90  # it takes 3 on two idle cores
 PORTS = range(20000, 32000)  # below the ports that Linux gives to clients
+
+TAKEN = ("ddress already in use", "Connection in use")  # the latter is gunicorn's
 
 
 class PortTaken(Failed):
@@ -42,23 +46,26 @@ class Launch:
         self.signals = signals
         self.deadline = deadline or time.monotonic() + START_SECONDS
         self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.failure: BaseException | None = None
 
-    def spawn(self, name: str, *arguments: str) -> None:
-        """Start a server, by itself in its session so that Ctrl-C here does not reach it; note its process."""
-        command = [_program(SERVERS[name]), "-f", "-c", str(self.folder.conf), "--log-to-stderr=true", *arguments]
+    def spawn(self, name: str, *command: str, user: str = "", **environment: str) -> None:
+        """Start a server, by itself in its session so that Ctrl-C here does not reach it; note its process.
+
+        One that refuses to run as root runs as ``user`` there, where that is who starts it.
+        """
         with self.folder.log(name).open("ab") as log:
             child = subprocess.Popen(  # noqa: S603  (programs of a fixed list)
-                command, cwd=self.folder.path, env=_environment(self.folder), start_new_session=True,
+                _as(user, command), cwd=self.folder.path, env=_environment(self.folder) | environment, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
         (self.folder.servers / f"{name}.pid").write_text(f"{child.pid}\n")
         self.children[name] = child
 
-    def run(self, program: str, *arguments: str) -> str:
+    def run(self, program: str, *arguments: str, user: str = "", **environment: str) -> str:
         """Run a tool to its end, unless a server dies meanwhile: it would wait for that one for ever."""
-        command = [_program(program), *arguments]
+        command = _as(user, [program, *arguments])
         with subprocess.Popen(  # noqa: S603  (programs of a fixed list)
-            command, cwd=self.folder.path, env=_environment(self.folder), text=True,
+            command, cwd=self.folder.path, env=_environment(self.folder) | environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         ) as child:
             try:
@@ -67,31 +74,51 @@ class Launch:
                         out, err = child.communicate(timeout=0.1)
                         break
                     except subprocess.TimeoutExpired:
-                        self.look("mon", f"waiting for {program}")
-            finally:
-                child.kill()
+                        self.look(f"waiting for {Path(program).name}")
+            except BaseException:
+                _dismiss(child)
+                raise
         if child.returncode:
             last = " / ".join(err.strip().splitlines()[-2:]) or f"exit code {child.returncode}"
-            raise Failed(f"{program} {' '.join(arguments[:2])}: {last}. Logs: {self.folder.logs}")
+            raise Failed(f"{Path(program).name} {' '.join(arguments[:2])}: {last}. Logs: {self.folder.logs}")
         return out
 
     def wait(self, name: str, ready: Callable[[], bool]) -> None:
         """Wait until a server is ready."""
         while not ready():
-            self.look(name, f"waiting for {name}")
+            self.look(f"waiting for {name}", name)
             time.sleep(0.05)
 
-    def look(self, name: str, doing: str) -> None:
-        """Raise where a server has ended, the time is over, or a signal came."""
+    def together(self, *steps: Callable[[], None]) -> None:
+        """Take steps at the same time; the first that fails ends the others where they wait, and is what is raised."""
+
+        def taken(step: Callable[[], None]) -> None:
+            try:
+                step()
+            except BaseException as failure:
+                self.failure = self.failure or failure
+                raise
+
+        with ThreadPoolExecutor(len(steps)) as pool:
+            wait([pool.submit(taken, step) for step in steps])
+        if self.failure:
+            raise self.failure
+
+    def look(self, doing: str, name: str = "") -> None:
+        """Raise where a server has ended, another step failed, the time is over, or a signal came."""
         heed(self.signals)
+        if self.failure:
+            raise self.failure
         for dead, child in self.children.items():
             if child.poll() is not None:
                 last = tail(self.folder.log(dead))
                 # radosgw may end before its last words are written: its exit code is the error's number
-                taken = child.returncode == errno.EADDRINUSE or "Address already in use" in last
+                said = self.folder.log(dead).read_text(errors="replace")
+                taken = child.returncode == errno.EADDRINUSE or any(words in said for words in TAKEN)
                 raise (PortTaken if taken else Failed)(f"{dead} ended with {child.returncode}: {last}")
         if time.monotonic() > self.deadline:
-            raise Failed(f"{START_SECONDS} s are over, {doing}: {tail(self.folder.log(name))}")
+            last = tail(self.folder.log(name)) if name else f"see the logs in {self.folder.logs}"
+            raise Failed(f"{START_SECONDS} s are over, {doing}: {last}")
 
 
 def listening(pid: int) -> set[int]:
@@ -125,8 +152,21 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _program(name: str) -> str:
-    return shutil.which(name) or name
+def _dismiss(child: subprocess.Popen[str]) -> None:
+    """End a tool with what it started, which holds the same pipes: initdb's PostgreSQL removes its shared memory if it may."""
+    child.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        child.communicate(timeout=2)
+        return
+    child.kill()
+
+
+def _as(user: str, command: Sequence[str]) -> list[str]:
+    """Give up root for a server that refuses it, but for reading and writing files: the stack's folder is closed to others."""
+    found = [shutil.which(command[0]) or command[0], *command[1:]]
+    if not user or os.geteuid():
+        return found
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override", *found]
 
 
 def _environment(folder: Folder) -> dict[str, str]:
