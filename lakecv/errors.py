@@ -70,6 +70,7 @@ class Kind(StrEnum):
     MODEL_UNKNOWN = "model-unknown"
     PLUGIN_UNKNOWN = "plugin-unknown"
     RSE_UNKNOWN = "rse-unknown"
+    SCOPE_UNKNOWN = "scope-unknown"
     RUN_UNKNOWN = "run-unknown"
     ARRAY_UNKNOWN = "array-unknown"
     OBJECT_UNKNOWN = "object-unknown"

@@ -16,7 +16,7 @@ from lakecv.errors import Unavailable
 if TYPE_CHECKING:
     from lakecv.ports import ObjectInfo, ObjectIO
 
-__all__ = ["PatientObjects", "many"]
+__all__ = ["PatientObjects", "many", "patiently"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -45,43 +45,44 @@ class PatientObjects:
 
     def get(self, key: str) -> bytes:
         """Read a whole object."""
-        return _patiently(lambda: self._objects.get(key))
+        return patiently(lambda: self._objects.get(key))
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | memoryview]:
         """Read half-open byte ranges."""
-        return _patiently(lambda: self._objects.get_ranges(key, ranges))
+        return patiently(lambda: self._objects.get_ranges(key, ranges))
 
     def put(self, key: str, data: bytes) -> None:
         """Create an object."""
-        _patiently(lambda: self._objects.put(key, data))
+        patiently(lambda: self._objects.put(key, data))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Objects of a folder, sorted by key."""
-        yield from _patiently(lambda: [*self._objects.list(prefix)])
+        yield from patiently(lambda: [*self._objects.list(prefix)])
 
     def head(self, key: str) -> ObjectInfo | None:
         """Size of an object."""
-        return _patiently(lambda: self._objects.head(key))
+        return patiently(lambda: self._objects.head(key))
 
     def delete(self, key: str) -> None:
         """Remove an object."""
-        _patiently(lambda: self._objects.delete(key))
+        patiently(lambda: self._objects.delete(key))
 
 
-def _patiently(call: Callable[[], _T]) -> _T:
+def patiently(call: Callable[[], _T], seconds: float | None = None) -> _T:
+    """Call again where something did not answer: a few times, or for so many seconds where they are given."""
     try:
         return call()
     except Unavailable:
-        return _again(call)
+        return _again(call, seconds)
 
 
-def _again(call: Callable[[], _T]) -> _T:
+def _again(call: Callable[[], _T], seconds: float | None) -> _T:
     import stamina  # takes a tenth of a second, which only those pay who need it
 
     logging.getLogger("stamina").addHandler(logging.NullHandler())  # else every pause is a line on the user's screen
     for attempt in stamina.retry_context(
-        on=Unavailable, attempts=_ATTEMPTS - 1, timeout=_GIVE_UP_SECONDS, wait_initial=_FIRST_SECONDS, wait_max=_MOST_SECONDS,
-        wait_jitter=_FIRST_SECONDS,
+        on=Unavailable, attempts=_ATTEMPTS - 1 if seconds is None else None, timeout=seconds or _GIVE_UP_SECONDS,
+        wait_initial=_FIRST_SECONDS, wait_max=_MOST_SECONDS, wait_jitter=_FIRST_SECONDS,
     ):
         with attempt:
             return call()

@@ -6,6 +6,7 @@ A dataset is its manifest: every stored object with its size and checksums.  Wha
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -14,7 +15,9 @@ from lakecv.canonical import digest
 from lakecv.cube import CubeSpec
 from lakecv.errors import InvalidInput, Kind
 
-__all__ = ["DID", "Access", "Claim", "Damage", "Dataset", "Manifest", "Replica", "Rule", "StoredObject"]
+__all__ = [
+    "DID", "Access", "Claim", "Damage", "Dataset", "Manifest", "Replica", "Rule", "StoredObject", "flat_name", "flat_names",
+]
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _SCOPE_LIMIT, _NAME_LIMIT = 25, 250  # Rucio's own limits
@@ -194,3 +197,44 @@ class Claim:
     job_digest: str
     write_id: str
     created: str
+
+
+def flat_name(prefix: str, key: str) -> str:
+    """Name of a stored object where names have no folders: in a catalog of files, and in what was downloaded from one.
+
+    Examples
+    --------
+    >>> flat_name("tavola.4f2a9c01b3de", "data/c/0/0/0")
+    'tavola.4f2a9c01b3de.data.c.0.0.0'
+    """
+    return f"{prefix}.{key.replace('/', '.')}"
+
+
+def flat_names(prefix: str, keys: Iterable[str]) -> dict[str, str]:
+    """Flat name of each key; no two are the same.
+
+    Raises
+    ------
+    InvalidInput
+        If two keys would share a name, or a name does not fit a DID (kind ``did-malformed``).
+
+    Examples
+    --------
+    >>> flat_names("a.1", ["zarr.json", "data/zarr.json"])
+    {'zarr.json': 'a.1.zarr.json', 'data/zarr.json': 'a.1.data.zarr.json'}
+    """
+    names: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for key in keys:
+        names[key] = name = flat_name(prefix, key)
+        if owners.setdefault(name, key) != key:
+            raise InvalidInput(
+                f"the objects {owners[name]!r} and {key!r} would both be called {name!r}; a catalog of files has no folders",
+                Kind.DID_MALFORMED, "rename one of the two arrays",
+            )
+        if len(name) > _NAME_LIMIT:
+            raise InvalidInput(
+                f"the object {key!r} would be called by {len(name)} characters; at most {_NAME_LIMIT} fit", Kind.DID_MALFORMED,
+                "choose a shorter name for the dataset",
+            )
+    return names

@@ -18,7 +18,7 @@ from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, neares
 from lakecv.facts import KEY
 from lakecv.lake_io.child import Request, convert_apart
 from lakecv.lake_io.convert import Converted, Watch
-from lakecv.lake_io.place import locate, place
+from lakecv.lake_io.place import is_run, locate, place
 from lakecv.lake_io.publish import MANIFEST, load_manifest
 from lakecv.patience import many
 from lakecv.ports import CatalogBackend, ObjectIO, ReadHints, StorageElements
@@ -197,9 +197,9 @@ def _holds_another(catalog: CatalogBackend, mine: Dataset) -> bool:
 
 
 def _check_free(catalog: CatalogBackend, did: DID) -> None:
-    """Refuse a name that a run has claimed for its result."""
+    """Refuse a name that a run has claimed for its result; what another registration claimed, the catalog decides."""
     for claim in catalog.claims(did.scope, did.name):
-        if claim.did == did:
+        if claim.did == did and is_run(claim.write_id):
             raise Conflict(
                 f"{did} is the name of a result of run {claim.write_id}", Kind.DID_MEANS_SOMETHING_ELSE, "choose another name",
             )

@@ -8,15 +8,16 @@ from lakecv.errors import InvalidInput, Kind
 from lakecv.ports import CatalogBackend, StorageElements
 from lakecv.records import DID, Replica
 
-__all__ = ["CLEARED", "FOLDERS", "data_prefix", "join_url", "locate", "place", "run_key", "work_prefix"]
+__all__ = ["CLEARED", "FOLDERS", "data_prefix", "is_run", "join_url", "locate", "place", "run_key", "work_prefix"]
 
 FOLDERS = ("catalog", "data", "runs", "work")
-CLEARED = ("parts", "states", "commits", "failures")
+CLEARED = ("parts", "states", "commits", "failures", "reported")
 """What goes from a run's work area when its result is published; the setup stays."""
 
 LOCAL = "local"
 """What a lake without storage elements calls its own folder."""
 
+_RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|/)")
 
 
@@ -62,6 +63,11 @@ def work_prefix(run: str) -> str:
 def run_key(run: str) -> str:
     """Key of a finished run's record."""
     return f"runs/{run}.json"
+
+
+def is_run(write_id: str) -> bool:
+    """Say whether a write id is that of a run, and not of a registration."""
+    return _RUN.fullmatch(write_id) is not None
 
 
 def locate(lake: str, url: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from lakecv.errors import Conflict, Corrupt, InternalError, InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.ports import ObjectInfo, ObjectIO
+from lakecv_plugins.storage.spans import PIECE_NBYTES, check_end, check_ranges, cut, spans
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore, MemoryStore, S3Store
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["ObstoreObjects", "Root"]
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-_PIECE_NBYTES = 16 << 20  # most that one request reads, so that a deadline of one request means the same for all sizes
 
 
 class Root(Protocol):
@@ -69,7 +68,7 @@ class ObstoreObjects:
                 return bytes(self._found(key).get(path).bytes())
         try:
             with self._translated(key):
-                first = self._found(key).get(path, options={"range": (0, _PIECE_NBYTES)})
+                first = self._found(key).get(path, options={"range": (0, PIECE_NBYTES)})
                 head, nbytes = first.bytes(), first.meta["size"]
         except Corrupt:  # an empty object has no range at all
             if self.head(key) == ObjectInfo(key, 0):
@@ -85,24 +84,22 @@ class ObstoreObjects:
         that starts there.
         """
         name = f"{self.url}/{key}"
-        for start, stop in ranges:
-            if not 0 <= start <= stop:
-                raise InternalError(f"bytes {start}:{stop} of {name} are not a range", Kind.BUG)
+        check_ranges(name, ranges)
         if not self._root.far:
             info = self.head(key)
             if info is None:
                 raise self._absent(key)
-            _check_end(name, info.nbytes, max((stop for _, stop in ranges), default=0))
-        path, spans = self._path(key), _spans(ranges, self._root.coalesce_nbytes)
-        if not spans:
+            check_end(name, info.nbytes, max((stop for _, stop in ranges), default=0))
+        path, wanted = self._path(key), spans(ranges, self._root.coalesce_nbytes)
+        if not wanted:
             return [memoryview(b"")] * len(ranges)
-        starts, stops = zip(*spans, strict=True)
+        starts, stops = zip(*wanted, strict=True)
         with self._translated(key):
             parts = self._found(key).get_ranges(path, starts=starts, ends=stops, coalesce=0)
-        for (start, stop), part in zip(spans, parts, strict=True):
-            _check_end(name, start + len(part), stop)
+        for (start, stop), part in zip(wanted, parts, strict=True):
+            check_end(name, start + len(part), stop)
         views = [memoryview(part) for part in parts]
-        return [_cut(views, spans, *each) for each in ranges]
+        return [cut(views, wanted, *each) for each in ranges]
 
     def put(self, key: str, data: bytes) -> None:
         """Create an object, all of it or nothing; Conflict (``output-exists``) where there is one already.
@@ -186,38 +183,6 @@ class ObstoreObjects:
         except (BaseError, OSError) as err:
             where = f"'{key}' in {self.url}" if key else self.url
             raise self._root.explain(err, where, writing=writing) or self._absent(key) from err
-
-
-def _check_end(name: str, nbytes: int, stop: int) -> None:
-    if stop > nbytes:
-        raise Corrupt(
-            f"{name} ends at byte {nbytes}; bytes up to {stop} were expected", Kind.SHORT_READ,
-            "the copy is damaged: use another replica or register the source again",
-        )
-
-
-def _spans(ranges: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
-    """Join ranges that lie closer than a gap, and cut what is longer than a piece: each span is one request."""
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(ranges):
-        if start == stop:
-            continue
-        if joined and start - joined[-1][1] <= gap:
-            joined[-1] = joined[-1][0], max(joined[-1][1], stop)
-        else:
-            joined.append((start, stop))
-    return [(at, min(at + _PIECE_NBYTES, stop)) for start, stop in joined for at in range(start, stop, _PIECE_NBYTES)]
-
-
-def _cut(views: Sequence[memoryview], spans: Sequence[tuple[int, int]], start: int, stop: int) -> memoryview:
-    """Take a range out of the spans that hold it: a view where it is one span, else a copy."""
-    first = bisect_right(spans, start, key=lambda span: span[0]) - 1
-    parts = []
-    for view, (begin, end) in zip(views[first:], spans[first:], strict=True):
-        if begin >= stop:
-            break
-        parts.append(view[max(start - begin, 0) : min(stop, end) - begin])
-    return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
 _opened_by: int | None = None

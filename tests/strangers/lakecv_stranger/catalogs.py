@@ -3,6 +3,7 @@
 from threading import Lock
 
 from lakecv.errors import Conflict, Kind, NotFound, nearest
+from lakecv.facts import facts_of
 from lakecv.ports import CatalogPlugin
 from lakecv.records import DID
 
@@ -18,7 +19,7 @@ class StrangeCatalog:
     def claims(self, scope, prefix):
         return iter([self._claims[did] for did in sorted(self._claims) if did.scope == scope and did.name.startswith(prefix)])
 
-    def register(self, dataset):
+    def register(self, dataset, manifest):
         with self._lock:
             stored = self._datasets.setdefault(dataset.did, dataset)
         if stored.digest != dataset.digest:
@@ -31,9 +32,10 @@ class StrangeCatalog:
             raise NotFound(f"there is no dataset {did}", Kind.DATASET_UNKNOWN, hint)
         return self._datasets[did]
 
-    def search(self, scope=None):
+    def search(self, scope=None, where=()):
         wanted = None if scope is None else DID(scope, "any").scope
-        return iter(sorted(did for did in self._datasets if wanted in {None, did.scope}))
+        found = (did for did in sorted(self._datasets) if wanted in {None, did.scope})
+        return (did for did in found if all(condition.holds(facts_of(self._datasets[did])) for condition in where))
 
     def datasets(self, scope=None):
         return (self._datasets[did] for did in self.search(scope))

@@ -1,0 +1,157 @@
+"""How claims and records are said in a DID's metadata: as plain JSON keys, or as the ICSC lake's "IDL" documents.
+
+The record itself is the sealed document that every lakecv catalog keeps; beside it stand the facts that a search compares,
+so that people find a dataset with Rucio's own tools too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from lakecv.canonical import dump, load
+from lakecv.errors import Corrupt, Kind
+from lakecv.facts import Condition, Fact, facts_of
+from lakecv.records import DID, Claim, Dataset
+from lakecv_catalog.codec import decode, encode
+
+__all__ = ["IDL", "JSON", "IdlWriter", "JsonWriter", "Writer"]
+
+_STATE, _CLAIM, _RECORD = "lakecv", "lakecv_claim", "lakecv_record"
+_CLAIMED, _REGISTERED = "claim", "dataset"
+_OPERATORS = {"=": "", "!=": ".ne", ">": ".gt", ">=": ".gte", "<": ".lt", "<=": ".lte"}
+_COLUMNS = frozenset((
+    "access_cnt", "accessed_at", "account", "adler32", "availability", "bytes", "campaign", "closed_at", "complete", "constituent",
+    "created_after", "created_at", "created_before", "datatype", "deleted_at", "did_type", "eol_at", "events", "expired_at", "guid",
+    "hidden", "is_archive", "is_new", "is_open", "length", "lumiblocknr", "md5", "monotonic", "name", "obsolete", "panda_id",
+    "phys_group", "prod_step", "project", "provenance", "purge_replicas", "run_number", "scope", "stream_name", "suppressed",
+    "task_id", "transient", "type", "updated_at", "version",
+))  # fmt: skip
+"""Names of Rucio's own columns: a fact of that name would go there instead, or be refused."""
+
+
+class Writer(Protocol):
+    """A shape of metadata."""
+
+    @property
+    def plugin(self) -> str:
+        """Rucio's name of the metadata plugin that is read."""
+
+    def asked(self, name: str) -> str:
+        """Name of a DID as that plugin wants to be asked."""
+
+    def claimed(self, claim: Claim) -> Mapping[str, object]:
+        """Say a claim."""
+
+    def registered(self, dataset: Dataset) -> Mapping[str, object]:
+        """Say a record and its facts."""
+
+    def claim(self, said: Mapping[str, Any]) -> Claim | None:
+        """Find the claim in what is said of a DID."""
+
+    def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
+        """Find the record in what is said of a DID; Corrupt where it cannot be read."""
+
+    def narrowed(self, where: Sequence[Condition]) -> Mapping[str, Fact]:
+        """Make a filter for the server: all that may fit pass it; the rest is compared here."""
+
+
+class JsonWriter:
+    """Plain keys, for Rucio's own JSON plugin."""
+
+    plugin = "JSON"
+
+    def asked(self, name: str) -> str:
+        """Name of a DID as it is."""
+        return name
+
+    def claimed(self, claim: Claim) -> Mapping[str, object]:
+        """Say a claim."""
+        return {_STATE: _CLAIMED, _CLAIM: dump(claim).decode()}
+
+    def registered(self, dataset: Dataset) -> Mapping[str, object]:
+        """Say a record and its facts."""
+        facts = {_key(name): value for name, value in facts_of(dataset).items()}
+        return {**facts, _STATE: _REGISTERED, _RECORD: encode(dataset).decode()}
+
+    def claim(self, said: Mapping[str, Any]) -> Claim | None:
+        """Find the claim."""
+        return load(Claim, str(said[_CLAIM]).encode()) if _CLAIM in said else None
+
+    def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
+        """Find the record."""
+        return decode(str(said[_RECORD]).encode()) if said.get(_STATE) == _REGISTERED and _RECORD in said else None
+
+    def narrowed(self, where: Sequence[Condition]) -> Mapping[str, Fact]:
+        """Make a filter of one condition for each fact; a text with ``*`` would be a pattern there."""
+        usable = (each for each in where if "*" not in str(each.value))
+        return {_STATE: _REGISTERED, **{f"{_key(each.key)}{_OPERATORS[each.operator]}": each.value for each in usable}}
+
+
+class IdlWriter:
+    """One document under the key ``JSON``, of upper-case names and texts, as the ICSC lake's "IDL" plugin takes it.
+
+    ``LINK`` is the DID and ``sha256`` the digest of the content.  Written after documents and code that its authors
+    publish (idl-rucio, seen 2025-06); never tried on their server.
+    """
+
+    def __init__(self, plugin: str = "IDL") -> None:
+        self.plugin = plugin
+
+    def asked(self, name: str) -> str:
+        """Name of a DID as that plugin takes it: what is before the colon tells it not to ask the blockchain."""
+        return f"get-metadata_handling:{name}" if self.plugin == "IDL" else name
+
+    def claimed(self, claim: Claim) -> Mapping[str, object]:
+        """Say a claim."""
+        return _document(claim.did, claim.created, {_CLAIM: dump(claim).decode()}, digest="")
+
+    def registered(self, dataset: Dataset) -> Mapping[str, object]:
+        """Say a record, its facts, and what IDL has columns for."""
+        facts = facts_of(dataset)
+        columns = {"COMMENT": dataset.title, "MEAS_TYPE": facts.get("quantity", ""), "MEAS_UNIT": facts.get("axis_unit", ""),
+                   "MEAS_FORMAT": facts["dtype"], "DATA_QUALITY": "L4" if dataset.made_by else "L0"}  # fmt: skip
+        said = {**columns, **{f"lakecv_{name}": value for name, value in facts.items()}, _RECORD: encode(dataset).decode()}
+        return _document(dataset.did, dataset.created, said, digest=dataset.digest)
+
+    def claim(self, said: Mapping[str, Any]) -> Claim | None:
+        """Find the claim."""
+        text = _opened(said).get(_CLAIM.upper())
+        return load(Claim, str(text).encode()) if text else None
+
+    def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
+        """Find the record."""
+        text = _opened(said).get(_RECORD.upper())
+        return decode(str(text).encode()) if text else None
+
+    def narrowed(self, where: Sequence[Condition]) -> Mapping[str, Fact]:  # noqa: ARG002  (what its server compares is not known)
+        """Let all pass."""
+        return {"name": "*"}
+
+
+def _key(name: str) -> str:
+    """Name of a fact where Rucio has no column of that name."""
+    return f"x_{name}" if name in _COLUMNS or name.startswith("lakecv") else name
+
+
+def _document(did: DID, created: str, said: Mapping[str, object], digest: str) -> Mapping[str, object]:
+    moment = created.partition("+")[0].rstrip("Z")
+    columns = {"IDL_L4_VERS": "0.1", "CREATION_DATE": moment, "EPOCH": moment, "TIME_SYSTEM": "UTC", "ORIGINATOR": "lakecv",
+               "PARTICIPANT_1": did.scope, "LINK": str(did), "sha256": digest}  # fmt: skip
+    return {"JSON": json.dumps({**columns, **{name.upper(): str(value) for name, value in said.items()}}, sort_keys=True)}
+
+
+def _opened(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take the document out of its key, where the plugin gave it back so."""
+    if "JSON" not in said:
+        return said
+    try:
+        document = json.loads(said["JSON"])
+    except (TypeError, ValueError, RecursionError) as err:
+        raise Corrupt(f"the metadata document cannot be read: {err}", Kind.FILE_MALFORMED, "ask who runs the catalog") from err
+    return document if isinstance(document, dict) else {}
+
+
+JSON: Writer = JsonWriter()
+IDL: Writer = IdlWriter()
