@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from rucio.common.exception import RucioException  # noqa: TID251  (it acts behind lakecv's back)
 
+ADA = "user.ada"
 VOLATILE = re.compile(r"(^id|_id|_at)$")
 UNDER_WAY = {"REPLICATING", "STUCK", "COPYING", "BAD", "UNAVAILABLE"}  # the real lake's daemons turn one into the other
 
