@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from lakecv.cube import Block, CubeSpec, Window
 from lakecv.job import Job, StageKind
-from lakecv.records import DID, Replica
+from lakecv.records import DID, Damage, Replica
 
 __all__ = ["Outcome", "Plan", "Progress", "Reason", "Run", "RunState", "Stage", "Task"]
 
@@ -90,7 +90,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a task.  ``part`` is the key of what it wrote and ``digest`` its sha256; ``error`` = kind and text."""
+    """What became of a task.  ``part`` is the key of what it wrote and ``digest`` its sha256; ``error`` = kind and text.
+
+    ``damaged`` are objects of the input that were found bad on the way, though another replica may have had them right.
+    """
 
     task: str
     seconds: float
@@ -102,6 +105,7 @@ class Outcome:
     part: str | None = None
     digest: str | None = None
     error: tuple[str, str] | None = None
+    damaged: tuple[Damage, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -29,6 +29,7 @@ __all__ = [
     "CatalogBackend",
     "CatalogPlugin",
     "CubeReader",
+    "KeepsChecksums",
     "Model",
     "ObjectIO",
     "ObjectInfo",
@@ -228,6 +229,14 @@ class ReportsDamage(Protocol):
 
     def report(self, dataset: Dataset, damages: Sequence[Damage]) -> str:
         """Report objects; says as what (``bad``, or ``suspicious`` where one has no authority)."""
+
+
+@runtime_checkable
+class KeepsChecksums(Protocol):
+    """A catalog that keeps size and checksum of every object by itself."""
+
+    def recorded(self, replica: Replica, keys: Sequence[str]) -> Mapping[str, tuple[int, str]]:
+        """Bytes and adler32 (8 hex digits) that it keeps of objects, by key; of one that it does not know, nothing."""
 
 
 class CatalogPlugin(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -16,14 +16,14 @@ from lakecv.api.values import Repair, Verification
 from lakecv.canonical import loads
 from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.lake_io.child import Request, convert_apart
-from lakecv.lake_io.fsck import Copy, Finding, Flaw, Watch, examine, examine_against, read_manifest
+from lakecv.lake_io.fsck import Copy, Examined, Finding, Flaw, Watch, examine, examine_against, read_manifest
 from lakecv.lake_io.mend import Mended, Shelf, mend, proven_manifest
 from lakecv.lake_io.objects import describe
 from lakecv.lake_io.place import data_prefix, join_url, locate
 from lakecv.lake_io.publish import MANIFEST
 from lakecv.plan import Progress
-from lakecv.ports import CatalogBackend, ObjectInfo, ObjectIO, ReadHints
-from lakecv.records import DID, Dataset, Manifest, StoredObject
+from lakecv.ports import CatalogBackend, KeepsChecksums, ObjectInfo, ObjectIO, ReadHints, ReportsDamage, StorageElements
+from lakecv.records import DID, Access, Damage, Dataset, Manifest, Replica, StoredObject
 
 __all__ = ["Keeper"]
 
@@ -42,13 +42,41 @@ class Keeper:
     watch: Watch
 
     def verify(self, dataset: Dataset) -> Verification:
-        """Read every object of a dataset and compare all that is known about it."""
+        """Read every object of every copy of a dataset and compare all that is known about it."""
+        if not isinstance(self.catalog, StorageElements):
+            found = self._examined(dataset, lambda: self._copy(dataset))
+            return Verification(dataset.did, found.objects, found.nbytes, found.findings)
+        each = [(replica.rse, self._examined_at(dataset, replica)) for replica in dataset.replicas]
+        if isinstance(self.catalog, ReportsDamage):
+            _report(self.catalog, dataset, each)
+        findings = tuple(replace(finding, text=f"at {rse}: {finding.text}") for rse, one in each for finding in one.findings)
+        return Verification(dataset.did, sum(one.objects for _, one in each), sum(one.nbytes for _, one in each), findings)
+
+    def _examined(self, dataset: Dataset, opened: Callable[[], Copy]) -> Examined:
         try:
-            found = examine(self._copy(dataset), dataset, self.watch)
+            return examine(opened(), dataset, self.watch)
         except LakeCVError as err:  # its replica cannot even be opened: a plugin or a server is absent
-            finding = Finding(Flaw.UNREADABLE, dataset.home, str(err))
-            return Verification(dataset.did, dataset.nobjects, dataset.nbytes, (finding,))
-        return Verification(dataset.did, found.objects, found.nbytes, found.findings)
+            return Examined(dataset.nobjects, dataset.nbytes, (Finding(Flaw.UNREADABLE, dataset.home, str(err)),))
+
+    def _examined_at(self, dataset: Dataset, replica: Replica) -> Examined:
+        """Examine the copy at one storage element, which holds manifest and artifacts as well, and what the catalog says of it."""
+        if replica.access is not Access.READY:
+            finding = Finding(Flaw.UNREADABLE, replica.url, f"it cannot be read now ({replica.access})")
+            return Examined(dataset.nobjects, dataset.nbytes, (finding,))
+
+        def opened() -> Copy:
+            objects = registry.open_objects(replica.url)
+            return Copy(objects, objects, is_managed=True)
+
+        found = self._examined(dataset, opened)
+        if isinstance(self.catalog, KeepsChecksums):
+            try:
+                manifest, _ = read_manifest(registry.open_objects(replica.url), dataset.digest)
+                drift = tuple(_drift(self.catalog, replica, manifest)) if manifest else ()
+            except LakeCVError as err:
+                drift = (Finding(Flaw.UNREADABLE, _RECORD, str(err)),)
+            found = replace(found, findings=(*found.findings, *drift))
+        return found
 
     def verify_all(self, scope: str | None) -> Iterator[Verification]:
         """Verify all datasets in the order of their names."""
@@ -109,6 +137,11 @@ class Keeper:
         Denied
             If somebody else's store is part of it (kind ``forbidden``).
         """
+        if isinstance(self.catalog, StorageElements):
+            raise Denied(
+                f"the replicas of {dataset.did} belong to the catalog, which copies a good one over a bad one itself", Kind.FORBIDDEN,
+                f"lakecv verify {dataset.did} reports what is bad; lakecv replicate {dataset.did} --to RSE makes another copy",
+            )
         if not _is_managed(self.lake, dataset):
             raise Denied(
                 f"{dataset.did} was registered in place: lakecv only reads {dataset.replicas[0].url}", Kind.FORBIDDEN,
@@ -211,6 +244,25 @@ class _Original:
                 Kind.CONFIG_INVALID, "repair from a folder or from another dataset",
             )
         return made
+
+
+def _drift(catalog: KeepsChecksums, replica: Replica, manifest: Manifest) -> Iterator[Finding]:
+    """Compare what the catalog itself keeps of each object with the manifest."""
+    recorded = catalog.recorded(replica, sorted(manifest.by_key))
+    for key, (nbytes, adler32) in sorted(recorded.items()):
+        item = manifest.by_key[key]
+        if (nbytes, adler32) != (item.nbytes, item.adler32):
+            text = f"the catalog says {nbytes} bytes, adler32 {adler32}; the manifest {item.nbytes} bytes, adler32 {item.adler32}"
+            yield Finding(Flaw.DRIFT, key, text)
+
+
+def _report(catalog: ReportsDamage, dataset: Dataset, each: Sequence[tuple[str, Examined]]) -> None:
+    """Tell the catalog what is proven wrong; that it does not listen changes no finding."""
+    damages = [Damage(rse, finding.key, finding.text or str(finding.flaw)) for rse, one in each for finding in one.findings
+               if finding.flaw in _WRONG]  # fmt: skip
+    if damages:
+        with suppress(LakeCVError):
+            catalog.report(dataset, damages)
 
 
 def _left(result: Mended) -> Finding:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakecv import config, registry
+from lakecv.api import replicating
+from lakecv.api.damages import teller
 from lakecv.api.examining import Check, examine
+from lakecv.api.fetching import Fetched, fetch_dataset, open_folder
 from lakecv.api.jobs import make_job, option_cards
 from lakecv.api.keeping import Keeper
 from lakecv.api.learnt import job_with_state, load_states
@@ -20,16 +24,18 @@ from lakecv.api.running import REPORT, Finished, Runs
 from lakecv.api.sweeping import Wish as Sweeping
 from lakecv.api.sweeping import sweep
 from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
-from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound
+from lakecv.errors import Denied, InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.execution.workarea import Setup
 from lakecv.job import Job, Scalar
+from lakecv.lake_io.copies import Seen
 from lakecv.lake_io.layout import lay_out
 from lakecv.lake_io.place import locate
 from lakecv.plan import Plan, Progress, Run, RunState
 from lakecv.planning.make import Wish, make_plan
+from lakecv.planning.placement import choose_replica
 from lakecv.ports import ReadHints, StorageElements
-from lakecv.records import DID, Dataset
+from lakecv.records import DID, Access, Dataset, Rule
 from lakecv.site import Site
 
 if TYPE_CHECKING:
@@ -131,13 +137,75 @@ class Lake:
         """List the datasets, sorted by DID."""
         return tuple(self._catalog.datasets(scope))
 
+    def search(self, *conditions: str, scope: str | None = None) -> tuple[Dataset, ...]:
+        """List the datasets of which all conditions hold, such as ``channels>=200`` or ``model=pca+kmeans``, sorted by DID."""
+        return replicating.find(self._catalog, scope, replicating.conditions_of(conditions))
+
+    def unknown_facts(self, *conditions: str, scope: str | None = None) -> dict[str, str]:
+        """Say why a search may have found nothing: names that are no fact of the first dataset, each with the nearest ones."""
+        return replicating.unknown_facts(self._catalog, scope, replicating.conditions_of(conditions))
+
+    def replicate(self, did: str, to: str, lifetime_seconds: float | None = None, *, wait: bool = False) -> Rule:
+        """Ask for a copy by a rule of the catalog; the same rule again is a no-op.
+
+        Parameters
+        ----------
+        did : str
+            The dataset.
+        to : str
+            A storage element, or an expression of the catalog such as ``site=CNAF``.
+        lifetime_seconds : float, optional
+            How long the copy is kept; else it stays.
+        wait : bool
+            Come back when the copy is there.
+
+        Raises
+        ------
+        InvalidInput
+            If the lake's catalog has no rules (kind ``option-invalid``).
+        Unavailable
+            While waiting: the rule is stuck (``rse-unreachable``), or Ctrl-C (``interrupted``); it stays in either case.
+        """
+        rule = replicating.replicate(self._catalog, self._did(did), to, lifetime_seconds)
+        return replicating.follow(self._catalog, rule, self._watch) if wait else rule
+
+    def rules(self, did: str) -> tuple[Rule, ...]:
+        """List the rules of a dataset, oldest first."""
+        return replicating.rules_of(self._catalog, self._did(did))
+
     def show(self, did: str) -> Dataset:
         """Look a dataset up; NotFound (``dataset-unknown``) with the nearest names."""
         return self._catalog.lookup(self._did(did))
 
     def open(self, did: str) -> xr.Dataset:
         """Open a dataset as lazy xarray; every object is checked when it is read."""
-        return open_lazy(self.url, self.show(did))
+        dataset = self.near_first(self.show(did))
+        return open_lazy(self.url, dataset, teller(self._catalog, dataset))
+
+    def fetch(self, did: str, to: str | Path) -> Fetched:
+        """Write a dataset into a new folder as the Zarr store that it is, every byte proven; all of it or nothing.
+
+        Parameters
+        ----------
+        did : str
+            The dataset.
+        to : path
+            A folder that does not exist yet, or an empty one.
+
+        Raises
+        ------
+        Conflict
+            If there is something (kind ``output-exists``).
+        Corrupt, Unavailable, Denied
+            If no replica gives the right bytes.
+        """
+        dataset = self.near_first(self.show(did))
+        return fetch_dataset(self.url, dataset, Path(to), teller(self._catalog, dataset), self._watch)
+
+    @staticmethod
+    def open_folder(path: str | Path) -> xr.Dataset:
+        """Open what ``fetch`` wrote, or what a plain ``rucio download`` gave; see :func:`lakecv.open_folder`."""
+        return open_folder(path)
 
     def verify(self, did: str) -> Verification:
         """Read every object of a dataset and compare it with the manifest, and the records with each other."""
@@ -190,16 +258,16 @@ class Lake:
         """Write one array to a file whose ending says the format (png, npy, csv); never overwrites."""
         from lakecv.report.export import export
 
-        dataset = self.show(did)
+        dataset = self.near_first(self.show(did))
         spec = dataset.cube.array(array)
         check_target(Path(to), self.url, dataset)
-        export(read_whole(self.url, dataset, spec), spec, dataset.cube.axis, Path(to))
+        export(read_whole(self.url, dataset, spec, teller(self._catalog, dataset)), spec, dataset.cube.axis, Path(to))
         return str(to)
 
     # --- runs ---------------------------------------------------------------------------------------------------------
     def plan(
         self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
-        state: str | None = None, scope: str | None = None,
+        state: str | None = None, scope: str | None = None, to: str | None = None,
     ) -> Plan:
         """Plan a run: nothing is computed, nothing written.
 
@@ -219,14 +287,21 @@ class Lake:
             DID of a result of the same models whose state is applied instead of fitting.
         scope : str, optional
             Of the result; else the settings say.
+        to : str, optional
+            Storage element that the result goes to; else the one that the input is read from.
+
+        Raises
+        ------
+        Denied
+            If the result may not fit there (kind ``quota-exceeded``).
         """
         dataset = self.show(did)
         job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
-        return self._plan(job, dataset, site)
+        return replicating.with_room(self._catalog, self._plan(job, dataset, site, to))
 
     def run(
         self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
-        state: str | None = None, scope: str | None = None, again: bool = False,
+        state: str | None = None, scope: str | None = None, to: str | None = None, again: bool = False,
     ) -> Run:
         """Run a model and publish its result; parameters as in :meth:`plan`.
 
@@ -235,9 +310,9 @@ class Lake:
         """
         dataset = self.show(did)
         job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
-        plan = self._plan(job, dataset, site)
+        plan = self._roomy(self._plan(job, dataset, site, to), again=again)
         given = load_states(self.url, self.show(state), len(job.links)) if state else ()
-        command = _command(job, plan, dataset)
+        command = _command(job, plan, dataset, to)
         run = self._runs.begin(job, dataset, plan, again=again, command=command, states=given)
         return self._runs.execute(run, config.site(plan.site, self._settings))
 
@@ -271,7 +346,7 @@ class Lake:
         dataset = self._catalog.lookup(did)
         path = Path(to) if to is not None else Path(f"{did.scope}.{did.name}.html")
         check_target(path, self.url, dataset)
-        page = read_artifact(self.url, dataset, REPORT)
+        page = read_artifact(self.url, dataset, REPORT, teller(self._catalog, dataset))
         if to is None and path.exists() and path.read_bytes() == page:
             return str(path)
         write_new(path, page)
@@ -326,6 +401,17 @@ class Lake:
         return play(lake, painting, Path(folder))
 
     # --- wiring -------------------------------------------------------------------------------------------------------
+    def near_first(self, dataset: Dataset) -> Dataset:
+        """Put the replica first that this site reads fastest; says why where none can be read."""
+        if len(dataset.replicas) == 1 and dataset.replicas[0].access is Access.READY:
+            return dataset
+        best, _ = choose_replica(config.site(self._settings.site, self._settings), dataset.replicas, dataset.nbytes)
+        return replace(dataset, replicas=(best, *(each for each in dataset.replicas if each != best)))
+
+    def teller(self, dataset: Dataset) -> Seen:
+        """Make what tells the catalog of damage that is met while a dataset is read."""
+        return teller(self._catalog, dataset)
+
     def _keeper(self) -> Keeper:
         return Keeper(self.url, self._objects, self._catalog, self._watch)
 
@@ -347,11 +433,21 @@ class Lake:
         learnt = self.show(state)
         return job_with_state(self.url, self._catalog, learnt, model, dataset, options=options, seed=seed, scope=scope)
 
-    def _plan(self, job: Job, dataset: Dataset, site: str | None) -> Plan:
+    def _plan(self, job: Job, dataset: Dataset, site: str | None, to: str | None) -> Plan:
+        replicating.check_home(self._catalog, to)
         chain = build_chain(job, dataset.cube)
         outputs = tuple(lay_out(spec) for spec in stored_outputs(chain, job.keep))
         workloads = tuple(link.workload for link in chain)
-        return make_plan(Wish(job, dataset, workloads, outputs), config.site(site or self._settings.site, self._settings))
+        return make_plan(Wish(job, dataset, workloads, outputs, to), config.site(site or self._settings.site, self._settings))
+
+    def _roomy(self, plan: Plan, *, again: bool) -> Plan:
+        """Refuse a result that may not fit, unless the job has a run already: that one is found, or goes on."""
+        try:
+            return replicating.with_room(self._catalog, plan)
+        except Denied:
+            if again or all(run.job.digest != plan.job.digest for run in self.runs()):
+                raise
+            return plan
 
     def _newest(self, *, unfinished: bool) -> str:
         run = self._runs.newest(unfinished=unfinished)
@@ -364,17 +460,18 @@ class Lake:
         from lakecv.report.page import render
 
         home = registry.open_objects(locate(self.url, setup.home))
-        return render(self._enrich(report_data(self.url, home, setup, run, finished)))
+        seen = teller(self._catalog, setup.dataset)
+        return render(self._enrich(report_data(self.url, home, setup, run, finished, seen=seen)))
 
 
 _WATCH_SECONDS = 0.5
 
 
-def _command(job: Job, plan: Plan, dataset: Dataset) -> str:
+def _command(job: Job, plan: Plan, dataset: Dataset, to: str | None) -> str:
     """Write the command that repeats a run, with every option."""
     multiple = len(job.links) > 1
     sets = [f"--set {f'{link.model}.' if multiple else ''}{name}={value}" for link in job.links for name, value in link.options]
     state = [f"--state {job.state[0]}"] if job.state else []
     sets += [f"--set keep={','.join(job.keep)}"] if job.keep else []
-    where = [f"--site {plan.site}", f"--scope {job.scope}"]
+    where = [f"--site {plan.site}", f"--scope {job.scope}", *([f"--to {to}"] if to else [])]
     return " ".join(["lakecv run", job.name, str(dataset.did), *where, f"--seed {job.seed}", *state, *sets])

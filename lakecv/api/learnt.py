@@ -15,6 +15,7 @@ from lakecv.cube import CubeSpec
 from lakecv.errors import InvalidInput, Kind, NotFound
 from lakecv.execution.tensors import unpack_state
 from lakecv.job import Job, Link, Scalar
+from lakecv.lake_io.copies import Seen, ignore
 from lakecv.plan import Run
 from lakecv.ports import CatalogBackend
 from lakecv.records import DID, Dataset
@@ -54,7 +55,7 @@ def job_with_state(
     return job
 
 
-def load_states(lake: str, learnt: Dataset, links: int) -> tuple[State, ...]:
+def load_states(lake: str, learnt: Dataset, links: int, seen: Seen = ignore) -> tuple[State, ...]:
     """Read the states that a result keeps, one per link.
 
     Raises
@@ -62,7 +63,7 @@ def load_states(lake: str, learnt: Dataset, links: int) -> tuple[State, ...]:
     Corrupt
         If one is damaged or gone.
     """
-    return tuple(unpack_state(read_artifact(lake, learnt, state_key(link))) for link in range(links))
+    return tuple(unpack_state(read_artifact(lake, learnt, state_key(link), seen)) for link in range(links))
 
 
 def _record(lake: str, learnt: Dataset) -> Run:

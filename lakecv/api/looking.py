@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakecv import registry
 from lakecv.cube import ArraySpec, Window
 from lakecv.errors import InvalidInput, Kind, NotFound
-from lakecv.lake_io.objects import get_checked
-from lakecv.lake_io.place import FOLDERS, locate
-from lakecv.lake_io.publish import load_manifest
+from lakecv.lake_io.copies import Seen, ignore, open_artifacts, open_copies, open_manifest
+from lakecv.lake_io.place import FOLDERS
 from lakecv.lake_io.read import open_array, read_table
 from lakecv.ports import ObjectIO
 from lakecv.records import Dataset, Manifest
@@ -19,32 +17,39 @@ from lakecv.sheet import Array
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["check_target", "open_lazy", "read_artifact", "read_whole", "write_new"]
+__all__ = ["as_xarray", "check_target", "open_lazy", "read_artifact", "read_whole", "write_new"]
 
 
-def open_lazy(lake: str, dataset: Dataset) -> xr.Dataset:
+def open_lazy(lake: str, dataset: Dataset, seen: Seen = ignore) -> xr.Dataset:
     """Open a dataset lazily through zarr-python, samples as they are stored, each object compared with the manifest."""
-    import xarray as xr
-
-    from lakecv.lake_io.foreign import CheckedStore
-
-    objects, manifest = _data(lake, dataset)
-    own = all(spec.compressor is not None for spec in dataset.cube.arrays)
-    opened: xr.Dataset = xr.open_zarr(CheckedStore(objects, manifest, ranges=own), chunks=None, consolidated=None, mask_and_scale=False)
+    opened = as_xarray(*_data(lake, dataset, seen))
     opened.attrs |= {"did": str(dataset.did), "title": dataset.title, "digest": dataset.digest}
     return opened
 
 
-def read_whole(lake: str, dataset: Dataset, spec: ArraySpec) -> Array:
+def as_xarray(objects: ObjectIO, manifest: Manifest) -> xr.Dataset:
+    """Open proven objects through zarr-python, lazily."""
+    import xarray as xr
+
+    from lakecv.lake_io.foreign import CheckedStore
+
+    root = objects.get("zarr.json") if "zarr.json" in manifest.by_key else b""
+    is_consolidated = b'"consolidated_metadata"' in root or ".zmetadata" in manifest.by_key  # xarray warns where it has to look
+    store = CheckedStore(objects, manifest)
+    opened: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=is_consolidated, mask_and_scale=False)
+    return opened
+
+
+def read_whole(lake: str, dataset: Dataset, spec: ArraySpec, seen: Seen = ignore) -> Array:
     """Read one array into memory, verified."""
-    objects, manifest = _data(lake, dataset)
+    objects, manifest = _data(lake, dataset, seen)
     if not spec.is_image:
         return read_table(objects, spec, manifest)
     reader = open_array(objects, spec, manifest, dataset.path_of(spec.name))
     return reader.read(Window(0, spec.shape[0], 0, spec.shape[1]))
 
 
-def read_artifact(lake: str, dataset: Dataset, key: str) -> bytes:
+def read_artifact(lake: str, dataset: Dataset, key: str, seen: Seen = ignore) -> bytes:
     """Read a report, thumbnail or state of a dataset.
 
     Raises
@@ -52,11 +57,10 @@ def read_artifact(lake: str, dataset: Dataset, key: str) -> bytes:
     NotFound
         If the dataset has none (kind ``object-unknown``).
     """
-    home = registry.open_objects(locate(lake, dataset.home))
-    manifest = load_manifest(home, dataset.digest)
+    manifest = open_manifest(lake, dataset, seen)
     if key not in manifest.by_key:
         raise NotFound(f"{dataset.did} has no {key}", Kind.OBJECT_UNKNOWN, f"lakecv run pca+kmeans {dataset.did}")
-    return get_checked(home, key, manifest)
+    return open_artifacts(lake, dataset, manifest, seen).get(key)
 
 
 def check_target(path: Path, lake: str, dataset: Dataset) -> None:
@@ -84,6 +88,6 @@ def write_new(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
-def _data(lake: str, dataset: Dataset) -> tuple[ObjectIO, Manifest]:
-    home = registry.open_objects(locate(lake, dataset.home))
-    return registry.open_objects(locate(lake, dataset.replicas[0].url)), load_manifest(home, dataset.digest)
+def _data(lake: str, dataset: Dataset, seen: Seen) -> tuple[ObjectIO, Manifest]:
+    manifest = open_manifest(lake, dataset, seen)
+    return open_copies(lake, dataset, manifest, seen=seen), manifest

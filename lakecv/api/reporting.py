@@ -10,6 +10,7 @@ from lakecv.cube import ArraySpec, Role, Window
 from lakecv.errors import LakeCVError
 from lakecv.execution.workarea import Setup
 from lakecv.lake_io.convert import QUICKLOOK
+from lakecv.lake_io.copies import Seen, ignore
 from lakecv.lake_io.read import ArrayReader, ShardedReader
 from lakecv.plan import Run
 from lakecv.ports import ObjectIO
@@ -24,20 +25,20 @@ _SHOWN = {Role.LABELS, Role.SCORES, Role.DISTANCE, Role.EMBEDDING, Role.RGB, Rol
 _COMPONENTS = 6
 
 
-def report_data(lake: str, home: ObjectIO, setup: Setup, run: Run, finished: Finished) -> ReportData:
+def report_data(lake: str, home: ObjectIO, setup: Setup, run: Run, finished: Finished, *, seen: Seen = ignore) -> ReportData:
     """Gather the report of a run whose arrays are stored but not yet visible."""
     manifest = Manifest(finished.computed.stored)
     shown = [spec for spec in finished.computed.arrays if spec.role in _SHOWN]
     images = [(spec, _thinned(ShardedReader(home, spec, manifest, spec.name), spec)) for spec in shown]
     return ReportData(
-        run=run, plan=setup.plan, dataset=setup.dataset, quicklook=_quicklook(lake, setup), images=tuple(images),
+        run=run, plan=setup.plan, dataset=setup.dataset, quicklook=_quicklook(lake, setup, seen), images=tuple(images),
         tables=finished.tables, outcomes=finished.outcomes, command=setup.command,
     )
 
 
-def _quicklook(lake: str, setup: Setup) -> bytes | None:
+def _quicklook(lake: str, setup: Setup, seen: Seen) -> bytes | None:
     try:
-        return read_artifact(lake, setup.dataset, QUICKLOOK)
+        return read_artifact(lake, setup.dataset, QUICKLOOK, seen)
     except LakeCVError:  # a result that is the input of another run has none
         return None
 

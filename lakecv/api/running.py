@@ -9,6 +9,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from lakecv import registry
+from lakecv.api.damages import damage_facts, settle_damages
 from lakecv.api.learnt import state_key
 from lakecv.api.registering import now
 from lakecv.canonical import dump, load
@@ -176,7 +178,8 @@ class Runs:
     def _unfinished(self, area: WorkArea) -> Run:
         setup, failed, done = area.setup(), area.failures(), area.outcomes("map")
         state = RunState.FAILED if failed else RunState.UNFINISHED
-        return replace(_run_of(setup, done.values()), state=state, blocks_done=len(done), failed=failed)
+        facts = tuple(damage_facts(area, setup.dataset, done=False)) if failed else ()
+        return replace(_run_of(setup, done.values()), state=state, blocks_done=len(done), failed=failed, facts=facts)
 
     def execute(self, run: str, site: Site) -> Run:
         """Bring a run to its end, from wherever it stands.
@@ -210,12 +213,22 @@ class Runs:
 
     def _work(self, area: WorkArea, setup: Setup, site: Site) -> Run:
         chain = build_chain(setup.plan.job, setup.dataset.cube)
+        try:
+            computed = self._drive(area, setup, site, chain)
+        except (BlocksFailed, LakeCVError) as err:
+            if not (isinstance(err, LakeCVError) and err.kind is Kind.INTERRUPTED):
+                with suppress(LakeCVError):  # what ended the drive counts, not this
+                    settle_damages(area, setup.dataset, self.catalog)
+            raise
+        settle_damages(area, setup.dataset, self.catalog)
+        return self._publish(setup, chain, computed)
+
+    def _drive(self, area: WorkArea, setup: Setup, site: Site, chain: tuple[ChainLink, ...]) -> Computed:
         with registry.site(setup.plan.scheduler).pool(site, setup.plan, execute) as pool:
             slots = setup.plan.workers * setup.plan.threads
             crew = Crew(area, pool, slots, self.watch, self.deadline_seconds, time.monotonic())
             with threadpool_limits(1):  # as in the workers: the bits of a fit must not depend on the cores of the driver
-                computed = drive(crew, setup, chain)
-        return self._publish(setup, chain, computed)
+                return drive(crew, setup, chain)
 
     def _publish(self, setup: Setup, chain: tuple[ChainLink, ...], computed: Computed) -> Run:
         """Make the result visible: data first, catalog entry last, then the run's record."""
@@ -225,7 +238,7 @@ class Runs:
         tables = tuple(_tables(chain, states, computed, plan.input))
         run = replace(
             _run_of(setup, outcomes), state=RunState.DONE, finished=now(), blocks_done=len(plan.blocks),
-            facts=tuple(_facts(chain, states)),
+            facts=(*_facts(chain, states), *damage_facts(area, setup.dataset, done=True)),
         )
         page = self.report(setup, run, Finished(computed, tables, states, outcomes))
         home = registry.open_objects(locate(self.lake, setup.home))

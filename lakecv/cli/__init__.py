@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lakecv.cli import about, data, keeping, runs
+from lakecv.cli import about, data, fetching, keeping, replicas, runs
 from lakecv.cli.failures import EXIT_CODES, Verbs
 from lakecv.cli.output import say, tolerate_any_text
 from lakecv.cli.session import Session, session_of
@@ -30,10 +30,12 @@ app = typer.Typer(
 config = typer.Typer(name="config", cls=Verbs, context_settings=_NAMES, rich_markup_mode=None, help="Settings of lakecv.")
 
 for verb in (
-    about.demo, data.register, data.ls, data.show, runs.plan, runs.run, runs.resume, runs.runs, runs.watch,
-    data.report, data.export, keeping.verify, keeping.repair, keeping.gc, about.sites, about.models, about.plugins, about.doctor,
+    about.demo, data.register, data.ls, replicas.search, data.show, runs.plan, runs.run, runs.resume, runs.runs, runs.watch,
+    data.report, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
+    about.sites, about.models, about.plugins, about.doctor,
 ):
     app.command()(verb)
+app.command("open")(fetching.open_folder)
 config.command("show")(about.config_show)
 app.add_typer(config)
 

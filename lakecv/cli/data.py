@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lakecv.cli.options import DIDArgument, Json, shape_of
+from lakecv.cli.options import DIDArgument, Json, metadata_of, shape_of
 from lakecv.cli.output import emit, note
 from lakecv.cli.session import interruptible, opened, session_of
 from lakecv.errors import InvalidInput, Kind
@@ -41,6 +41,10 @@ def register(  # each option answers what one kind of file cannot tell
     pixel_size: Annotated[_Text, typer.Option(metavar="SIZE", help="Side of a pixel, such as 0.5mm.")] = None,
     detector: Annotated[_Text, typer.Option(metavar="NAME", help="Detector to take: a name, sum or all.")] = None,
     mask: Annotated[_Text, typer.Option(metavar="NAME", help="Array whose zeros mark pixels not to be used.")] = None,
+    rse: Annotated[_Text, typer.Option(metavar="NAME", help="Storage element that the data go to (default: as set, else the usual one).")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--meta", metavar="KEY=VALUE", help="What it is to be found by; repeat it for more. See lakecv search."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a cube into the lake. It is copied, checksummed and named; the same file again does nothing."""
@@ -53,9 +57,11 @@ def register(  # each option answers what one kind of file cannot tell
         dims=dims, shape=shape_of(shape), order=order.value if order else None, path=inside, axis=axis,
         pixel_size=pixel_size, detector=detector, mask=mask,
     )
+    said = metadata_of(metadata)
     with interruptible(), opened(ctx, as_json=as_json) as lake:
         done = lake.register(
-            path, name if did is None else did, hints=hints, title=title, in_place=in_place, format=file_format,
+            path, name if did is None else did, hints=hints, title=title, in_place=in_place, format=file_format, rse=rse,
+            metadata=said,
         )
     for line in render.remarks(done):
         note(line)

@@ -12,17 +12,19 @@ from lakecv.canonical import to_json
 from lakecv.job import StageKind
 
 if TYPE_CHECKING:
-    from lakecv.api import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
+    from lakecv.api import Demo, Fetched, FolderCheck, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
     from lakecv.config import Setting
     from lakecv.cube import ArraySpec, SpectralAxis
     from lakecv.job import Job
     from lakecv.plan import Outcome, Plan, Progress, Run
-    from lakecv.records import Dataset
+    from lakecv.records import Dataset, Rule
 
 __all__ = [
     "Document",
     "dataset",
     "demo",
+    "fetched",
+    "folder",
     "model",
     "passes_at_most",
     "plan",
@@ -30,6 +32,7 @@ __all__ = [
     "progress",
     "registered",
     "repair",
+    "rule",
     "run",
     "setting",
     "summary",
@@ -84,6 +87,50 @@ def dataset(item: Dataset) -> Document:
         "warnings": list(item.warnings),
         "parents": dict(item.parents),
         "made_by": item.made_by,
+    }
+
+
+def rule(asked: Rule) -> Document:
+    """Describe a rule; ``expires`` is null where its copies stay."""
+    return {
+        "id": asked.id,
+        "did": str(asked.did),
+        "rses": asked.rses,
+        "state": asked.state,
+        "copies": asked.copies,
+        "ok": asked.ok,
+        "moving": asked.moving,
+        "stuck": asked.stuck,
+        "expires": asked.expires or None,
+        "error": asked.error,
+    }
+
+
+def fetched(done: Fetched) -> Document:
+    """Tell what ``fetch`` wrote."""
+    return {
+        "did": str(done.did),
+        "folder": done.folder,
+        "objects": done.objects,
+        "nbytes": done.nbytes,
+        "seconds": done.seconds,
+        "damages": [value(damage) for damage in done.damages],
+    }
+
+
+def folder(found: FolderCheck) -> Document:
+    """Tell what is in a folder; ``did`` is null where nothing there says it."""
+    return {
+        "folder": found.folder,
+        "ok": found.ok,
+        "did": found.did or None,
+        "title": found.title,
+        "digest": found.digest,
+        "is_flat": found.is_flat,
+        "objects": found.objects,
+        "nbytes": found.nbytes,
+        "arrays": [value(array) for array in found.arrays],
+        "findings": [value(finding) for finding in found.findings],
     }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakecv.cli.options import DIDArgument, Json
+from lakecv.cli.options import DIDArgument, Json, age_seconds
 from lakecv.cli.output import emit, note, say
 from lakecv.cli.session import Session, interruptible, opened, session_of
 from lakecv.errors import Corrupt, InvalidInput, Kind, Unavailable
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["gc", "repair", "verify"]
 
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)", re.ASCII)
-_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def verify(
@@ -126,26 +123,3 @@ def gc(
         note(f"error: some of what was to be removed is still there [{Kind.STORE_UNREACHABLE}]")
         note("hint: the list says why; type the same command again")
         raise typer.Exit(Unavailable.exit_code)
-
-
-def age_seconds(text: str) -> float:
-    """Read ``--older-than``.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not a time (kind ``option-invalid``).
-
-    Examples
-    --------
-    >>> age_seconds("12h"), age_seconds("0")
-    (43200.0, 0.0)
-    """
-    if text.strip() == "0":
-        return 0.0
-    match = _AGE.fullmatch(text.strip())
-    if match is None:
-        raise InvalidInput(
-            f"--older-than {text!r} is not a time", Kind.OPTION_INVALID, "write a number with s, min, h or d, such as 12h, or 0",
-        )
-    return float(match[1]) * _SECONDS[match[2]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,7 +10,12 @@ import typer
 
 from lakecv.errors import InvalidInput, Kind
 
-__all__ = ["DIDArgument", "Json", "Scope", "Seed", "Set", "Site", "State", "options_of", "shape_of"]
+__all__ = [
+    "DIDArgument", "Json", "Scope", "Seed", "Set", "Site", "State", "To", "age_seconds", "metadata_of", "options_of", "shape_of",
+]
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)", re.ASCII)
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/schema) instead of text.")]
 DIDArgument = Annotated[str, typer.Argument(metavar="DID", help="Dataset, scope:name.")]
@@ -21,6 +27,9 @@ Set = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of everything random.")]
 State = Annotated[str | None, typer.Option(metavar="DID", help="Result whose state is applied instead of fitting.")]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="RSE", help="Storage element that the result goes to (default: where the input is read).")
+]
 
 
 def options_of(pairs: Sequence[str] | None) -> dict[str, str]:
@@ -36,15 +45,59 @@ def options_of(pairs: Sequence[str] | None) -> dict[str, str]:
     >>> options_of(["k=6", "scaling=sqrt"])
     {'k': '6', 'scaling': 'sqrt'}
     """
-    options: dict[str, str] = {}
+    return _pairs("--set", "k=6", pairs)
+
+
+def metadata_of(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Read ``--meta key=value``; what a key may be called is the lake's business.
+
+    Raises
+    ------
+    InvalidInput
+        If a pair has no key or no ``=``, or a key comes twice (kind ``option-invalid``).
+
+    Examples
+    --------
+    >>> metadata_of(["instrument=MA-XRF", "note=a=b"])
+    {'instrument': 'MA-XRF', 'note': 'a=b'}
+    """
+    return _pairs("--meta", "instrument=MA-XRF", pairs)
+
+
+def _pairs(option: str, example: str, pairs: Sequence[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    usual, _, value = example.partition("=")
     for pair in pairs or ():
-        name, equals, value = pair.partition("=")
+        name, equals, text = pair.partition("=")
         if not name or not equals:
-            raise InvalidInput(f"--set {pair!r} is not NAME=VALUE", Kind.OPTION_INVALID, f"write it as --set {name or 'k'}=6")
-        if name in options:
-            raise InvalidInput(f"--set {name} is given twice", Kind.OPTION_INVALID, "keep one of them")
-        options[name] = value
-    return options
+            raise InvalidInput(f"{option} {pair!r} is not NAME=VALUE", Kind.OPTION_INVALID, f"write it as {option} {name or usual}={value}")
+        if name in found:
+            raise InvalidInput(f"{option} {name} is given twice", Kind.OPTION_INVALID, "keep one of them")
+        found[name] = text
+    return found
+
+
+def age_seconds(text: str, option: str = "--older-than") -> float:
+    """Read a time span, as ``--older-than`` and ``--lifetime`` take it.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none (kind ``option-invalid``).
+
+    Examples
+    --------
+    >>> age_seconds("12h"), age_seconds("0")
+    (43200.0, 0.0)
+    """
+    if text.strip() == "0":
+        return 0.0
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidInput(
+            f"{option} {text!r} is not a time", Kind.OPTION_INVALID, "write a number with s, min, h or d, such as 12h, or 0",
+        )
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def shape_of(text: str | None) -> tuple[int, int] | None:

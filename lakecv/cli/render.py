@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING
 from lakecv.cli.jsonout import passes_at_most
 from lakecv.cli.layout import clean, duration, facts, shape, size, table
 from lakecv.plan import RunState
+from lakecv.records import Access
 
 if TYPE_CHECKING:
-    from lakecv.api import Demo, Finding, Registered, Repair, Sweep, Verification
+    from lakecv.api import Demo, Fetched, Finding, FolderCheck, Registered, Repair, Sweep, Verification
     from lakecv.cube import ArraySpec, CubeSpec, SpectralAxis
     from lakecv.plan import Outcome, Plan, Run
-    from lakecv.records import Dataset
+    from lakecv.records import Dataset, Replica, Rule
 
 __all__ = [
-    "dataset", "datasets", "demo", "failed_block", "plan", "registered", "remarks", "repair", "run", "runs", "script", "sweep",
-    "verification", "written",
+    "dataset", "datasets", "demo", "failed_block", "fetched", "folder", "plan", "registered", "remarks", "repair", "rule", "rules", "run",
+    "runs", "script", "sweep", "verification", "written",
 ]
 
 _SHORT_DIGEST = 12
 Pairs = list[tuple[str, object]]
+_WHY = {
+    Access.TAPE: "it is on tape and needs staging", Access.DOWN: "the storage element is closed for reading",
+    Access.PARTIAL: "it does not hold all objects yet", Access.NO_PROTOCOL: "it offers no protocol that lakecv speaks",
+}
 
 
 def datasets(found: Sequence[Dataset]) -> list[str]:
@@ -35,6 +40,29 @@ def datasets(found: Sequence[Dataset]) -> list[str]:
     return table(("DID", "SHAPE", "DTYPE", "AXIS", "STORED", "TITLE"), rows)
 
 
+def rule(asked: Rule) -> list[str]:
+    """Tell what a rule promises and where it stands."""
+    return facts([
+        ("rule", asked.id),
+        ("dataset", asked.did),
+        ("to", f"{asked.rses}, {asked.copies} copies" if asked.copies > 1 else asked.rses),
+        ("state", f"{asked.state}: {_times(asked.ok, 'object')} there, {asked.moving} moving, {asked.stuck} stuck"),
+        ("expires", asked.expires),
+        ("error", asked.error),
+    ])
+
+
+def rules(found: Sequence[Rule]) -> list[str]:
+    """Table of rules."""
+    if not found:
+        return ["no rules: nothing keeps copies of it"]
+    rows = [
+        (each.id, each.rses, each.state, each.ok, each.moving, each.stuck, each.expires or "never", each.error or "-")
+        for each in found
+    ]
+    return table(("RULE", "WHERE", "STATE", "OK", "MOVING", "STUCK", "EXPIRES", "ERROR"), rows)
+
+
 def dataset(item: Dataset) -> list[str]:
     """Everything about one dataset."""
     pairs: Pairs = [
@@ -46,13 +74,40 @@ def dataset(item: Dataset) -> list[str]:
         ("stored", f"{size(item.nbytes)} in {item.nobjects} objects, {size(item.cube.nbytes)} decoded"),
         ("digest", item.digest),
         ("created", item.created),
-        *_lines("replicas", [f"{replica.rse}  {replica.url}" for replica in item.replicas]),
+        *_lines("replicas", [_replica(replica) for replica in item.replicas]),
         *_lines("parents", [f"{did}  {_short(digest)}" for did, digest in item.parents]),
         ("made by", item.made_by or ""),
         *_lines("metadata", [f"{name} = {text}" for name, text in item.metadata]),
         *_lines("warnings", item.warnings),
     ]
     return facts(pairs)
+
+
+def fetched(done: Fetched) -> list[str]:
+    """Tell what was written where, and how to open it."""
+    return facts([
+        ("fetched", f"{done.did} -> {done.folder}"),
+        ("read", f"{_times(done.objects, 'object')}, {size(done.nbytes)}, every byte proven"),
+        ("took", duration(done.seconds)),
+        *_lines("damaged", [f"{damage.key} at {damage.rse}, read from another replica: {damage.text}" for damage in done.damages]),
+        ("python", _python(done.folder)),
+    ])
+
+
+def folder(found: FolderCheck) -> list[str]:
+    """Tell what is in a folder, what is wrong with it, and how to open it."""
+    verdict = "every byte is what was promised" if found.ok else "not what was promised"
+    arrays = [f"{each.name}  ({', '.join(each.dims)})  {shape(each.shape)} {each.dtype}" for each in found.arrays]
+    return facts([
+        ("opened", f"{found.folder}: {verdict}"),
+        ("dataset", found.did),
+        ("title", found.title),
+        ("read", f"{_times(found.objects, 'object')}, {size(found.nbytes)}"),
+        ("digest", found.digest),
+        *_lines("arrays", arrays),
+        *_findings(found.findings),
+        ("python", _python(found.folder) if found.ok else ""),
+    ])
 
 
 def registered(done: Registered) -> list[str]:
@@ -193,6 +248,15 @@ def demo(done: Demo) -> list[str]:
         ("report", done.report),
         ("took", duration(done.seconds)),
     ])
+
+
+def _replica(held: Replica) -> str:
+    why = "" if held.access is Access.READY else f", not readable now: {_WHY[held.access]}"
+    return f"{held.rse}{f' at site {held.site}' if held.site else ''}  {held.url}{why}"
+
+
+def _python(folder: str) -> str:
+    return f"import lakecv; cube = lakecv.open_folder({folder!r})"
 
 
 def _times(number: int, thing: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from lakecv.cli.options import DIDArgument, Json, Scope, Seed, Set, Site, State, options_of
+from lakecv.cli.options import DIDArgument, Json, Scope, Seed, Set, Site, State, To, options_of
 from lakecv.cli.output import emit, note
 from lakecv.cli.progress import describe, shown
 from lakecv.cli.session import interruptible, opened, session_of
@@ -31,6 +31,7 @@ class _Keywords(TypedDict):
     seed: int
     state: str | None
     scope: str | None
+    to: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,18 @@ class _Request:
     seed: int
     state: str | None
     scope: str | None
+    to: str | None
 
     def keywords(self) -> _Keywords:
         """As the lake takes it."""
-        options = options_of(self.settings)
-        return {"site": self.site, "options": options, "seed": self.seed, "state": self.state, "scope": self.scope}
+        return {
+            "site": self.site, "options": options_of(self.settings), "seed": self.seed, "state": self.state, "scope": self.scope,
+            "to": self.to,
+        }
 
     def words(self, *, again: bool) -> list[str]:
         """As ``lakecv run`` takes it."""
-        named = (("--site", self.site), ("--state", self.state), ("--scope", self.scope))
+        named = (("--site", self.site), ("--state", self.state), ("--scope", self.scope), ("--to", self.to))
         return [
             "run", self.model, self.did,
             *(word for name, text in named if text is not None for word in (name, text)),
@@ -64,10 +68,10 @@ class _Request:
 
 def plan(
     ctx: typer.Context, model: _ModelArgument, did: DIDArgument, *, site: Site = None, settings: Set = None, seed: Seed = 0,
-    state: State = None, scope: Scope = None, as_json: Json = False,
+    state: State = None, scope: Scope = None, to: To = None, as_json: Json = False,
 ) -> None:
     """Say what would run where, and why. Also what it reads, writes and costs; nothing is started."""
-    _plan(ctx, _Request(model, did, site, tuple(settings or ()), seed, state, scope), again=False, as_json=as_json)
+    _plan(ctx, _Request(model, did, site, tuple(settings or ()), seed, state, scope, to), again=False, as_json=as_json)
 
 
 def run(
@@ -75,10 +79,10 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; the same as lakecv plan.")] = False,
     settings: Set = None, seed: Seed = 0, state: State = None,
     again: Annotated[bool, typer.Option("--again", help="Compute it also where it was done before.")] = False,
-    scope: Scope = None, as_json: Json = False,
+    scope: Scope = None, to: To = None, as_json: Json = False,
 ) -> None:
     """Run a model where the data are. The result goes into the lake, verified and catalogued."""
-    request = _Request(model, did, site, tuple(settings or ()), seed, state, scope)
+    request = _Request(model, did, site, tuple(settings or ()), seed, state, scope, to)
     if dry_run:
         _plan(ctx, request, again=again, as_json=as_json)
         return

@@ -5,7 +5,7 @@ Kept sheets may be lost at any time (a new worker has none); a miss reads again,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from threading import Lock
 
@@ -16,15 +16,15 @@ from lakecv.cube import Cell, CubeSpec, Role, Window
 from lakecv.errors import InternalError, Kind
 from lakecv.execution.chain import ChainLink, build_chain, feed
 from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.lake_io.copies import open_copies, open_manifest
 from lakecv.lake_io.place import locate
-from lakecv.lake_io.publish import load_manifest
 from lakecv.lake_io.read import ArrayReader, open_array
 from lakecv.lake_io.sheets import read_sheets
 from lakecv.ports import ObjectIO
-from lakecv.records import Manifest
+from lakecv.records import Damage, Manifest
 from lakecv.sheet import Sheet, State
 
-__all__ = ["Bench", "open_bench"]
+__all__ = ["Bench", "Damages", "open_bench"]
 
 
 @lru_cache(maxsize=4)
@@ -42,6 +42,7 @@ class Bench:
         self.setup: Setup = self.area.setup()
         self._kept = _Kept(self.setup.plan.keep_nbytes)
         self._states: dict[str, State] = {}
+        self.damages = Damages()
 
     @cached_property
     def cube(self) -> CubeSpec:
@@ -61,15 +62,19 @@ class Bench:
     @cached_property
     def manifest(self) -> Manifest:
         """Manifest of the input."""
-        objects = registry.open_objects(locate(self.setup.lake, self.setup.dataset.home))
-        return load_manifest(objects, self.setup.dataset.digest)
+        return open_manifest(self.setup.lake, self.setup.dataset, self.damages.add)
+
+    @cached_property
+    def input(self) -> ObjectIO:
+        """Objects of the input, from the replica that the plan chose as long as it has them right."""
+        setup = self.setup
+        return open_copies(setup.lake, setup.dataset, self.manifest, setup.plan.replica, self.damages.add)
 
     def readers(self) -> dict[str, ArrayReader]:
         """Open fresh readers of the arrays that a sheet needs; they count the bytes of one task."""
         dataset = self.setup.dataset
-        objects = registry.open_objects(locate(self.setup.lake, self.setup.plan.replica.url))
         needed = [spec for spec in self.cube.arrays if spec is self.cube.main or spec.role is Role.MASK]
-        return {spec.name: open_array(objects, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
+        return {spec.name: open_array(self.input, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
 
     def state(self, stage: str) -> State:
         """Read the state that a stage ended with."""
@@ -92,6 +97,30 @@ class Bench:
             sheet = feed(self.chain[:link], states[:link], raw)
             self._kept.put((link, cell.index), sheet)
             yield cell, sheet
+
+
+class Damages:
+    """Damaged objects that the tasks of this process have met and no commit record tells of yet."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._pending: dict[Damage, None] = {}
+
+    def add(self, damage: Damage) -> None:
+        """Note one."""
+        with self._lock:
+            self._pending[damage] = None
+
+    def pending(self) -> tuple[Damage, ...]:
+        """List what no record tells of."""
+        with self._lock:
+            return tuple(self._pending)
+
+    def settle(self, recorded: Iterable[Damage]) -> None:
+        """Forget what a record tells of now."""
+        with self._lock:
+            for damage in recorded:
+                self._pending.pop(damage, None)
 
 
 class _Kept:

@@ -18,10 +18,10 @@ from lakecv.lake_io.place import CLEARED
 from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.ports import ObjectInfo, ObjectIO
-from lakecv.records import DID, Dataset
+from lakecv.records import DID, Damage, Dataset
 from lakecv.sheet import Step
 
-__all__ = ["Setup", "WorkArea"]
+__all__ = ["DamageReport", "Setup", "WorkArea"]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -35,6 +35,15 @@ class Setup:
     home: str
     created: str
     command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DamageReport:
+    """Damages that a drive found in the records of its tasks, and as what the catalog took them; ``problem`` = why it did not."""
+
+    damages: tuple[Damage, ...]
+    said: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,16 @@ class WorkArea:
         stages = sorted({task.partition("/")[0] for task in newest})
         committed = {info.key for stage in stages for info in self._objects.list(f"commits/{stage}")}
         return tuple(outcome for task, outcome in sorted(newest.items()) if _record_key(task) not in committed)
+
+    def note_damages(self, report: DamageReport) -> None:
+        """Keep what was reported, so that a resumed run does not report it again."""
+        data = dump(report)
+        put_same(self._objects, f"reported/{sha256_hex(data)[:16]}.json", data)
+
+    def damage_reports(self) -> tuple[DamageReport, ...]:
+        """Read what was reported."""
+        keys = [info.key for info in self._objects.list("reported")]
+        return tuple(many(lambda key: load(DamageReport, self._objects.get(key)), keys))
 
     def _read(self, listed: Sequence[ObjectInfo]) -> list[Outcome]:
         """Outcomes at keys that are listed now.  One with another size or time is another: the area was cleared in between."""

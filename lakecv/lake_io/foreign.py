@@ -1,7 +1,7 @@
 """Verified reads through zarr-python: of a store that somebody else wrote, and for xarray.
 
-zarr-python decodes; every object it asks for is compared with the manifest first, or carries its own checksums, and an
-object that the manifest lists but the store has lost is an error, never a fill value.
+zarr-python decodes what :class:`lakecv.lake_io.copies.CopiedObjects` has proven; an object that the manifest lists but no
+store has is an error, never a fill value.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
 from lakecv.cube import ArraySpec, Window
-from lakecv.errors import Corrupt, Kind, NotFound
-from lakecv.lake_io.objects import DAMAGED, get_checked
+from lakecv.lake_io.copies import CopiedObjects, Holder
 from lakecv.ports import ObjectIO
 from lakecv.records import Manifest
 from lakecv.sheet import Array
@@ -29,16 +28,13 @@ __all__ = ["CheckedStore", "ForeignReader"]
 
 
 class CheckedStore(Store):
-    """A read-only zarr store over a dataset's objects, each compared with the manifest.
+    """A read-only zarr store over a dataset's objects, each of them proven; plain ``objects`` are made to prove theirs."""
 
-    ``ranges`` True where every chunk carries its own checksum, which zarr-python checks: then a range is fetched alone.
-    Else the whole object is fetched and compared, and the last one is kept for its next range.
-    """
-
-    def __init__(self, objects: ObjectIO, manifest: Manifest, *, ranges: bool = False) -> None:
+    def __init__(self, objects: ObjectIO, manifest: Manifest) -> None:
         super().__init__(read_only=True)
-        self._objects, self._manifest, self._ranges = objects, manifest, ranges
-        self._last = ("", b"")
+        is_proven = isinstance(objects, CopiedObjects)
+        self._objects = objects if is_proven else CopiedObjects([Holder("", objects.url, lambda: objects)], manifest)
+        self._manifest = Manifest(manifest.objects)  # reports and pictures are no part of the store
         self.nbytes = 0
 
     def __eq__(self, other: object) -> bool:
@@ -53,27 +49,14 @@ class CheckedStore(Store):
         record = self._manifest.by_key.get(key)
         if record is None:
             return None
-        start, stop, _ = _cut(byte_range).indices(record.nbytes)
-        data = await asyncio.to_thread(self._fetch, key, start, stop) if self._ranges and byte_range is not None else None
-        if data is None:
-            data = (await asyncio.to_thread(self._whole, key))[start:stop]
-        return prototype.buffer.from_bytes(data)
-
-    def _fetch(self, key: str, start: int, stop: int) -> bytes:
-        try:
-            [data] = self._objects.get_ranges(key, [(start, stop)])
-        except NotFound as err:
-            raise Corrupt(f"{self._objects.url}/{key} is in the manifest but missing", Kind.OBJECT_MISSING, DAMAGED) from err
+        if byte_range is None:
+            data = await asyncio.to_thread(self._objects.get, key)
+        else:
+            start, stop, _ = _cut(byte_range).indices(record.nbytes)
+            [part] = await asyncio.to_thread(self._objects.get_ranges, key, [(start, stop)])
+            data = bytes(part)
         self.nbytes += len(data)
-        return bytes(data)
-
-    def _whole(self, key: str) -> bytes:
-        name, data = self._last
-        if name != key:
-            data = get_checked(self._objects, key, self._manifest)
-            self.nbytes += len(data)
-            self._last = (key, data)
-        return data
+        return prototype.buffer.from_bytes(data)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]],

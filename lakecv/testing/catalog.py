@@ -25,7 +25,6 @@ from lakecv.records import DID, Claim, Dataset, Manifest, Replica, StoredObject
 __all__ = ["CatalogContract", "a_claim", "a_dataset", "a_manifest"]
 
 _WRITERS = 8
-_MANY = 80  # datasets, enough that a catalog which keeps an index for its listings makes one
 
 
 def a_claim(did: str = "museo:tavola", write_id: str = "w1") -> Claim:
@@ -55,6 +54,9 @@ def a_manifest() -> Manifest:
 
 class CatalogContract:
     """Inherit, and give the fixture ``open_catalog``: each call opens the same, at first empty, catalog."""
+
+    many = 80
+    """Datasets, enough that a catalog which keeps an index for its listings makes one; fewer do where it keeps none."""
 
     @pytest.fixture
     def open_catalog(self) -> Callable[[], CatalogBackend]:
@@ -189,7 +191,7 @@ class CatalogContract:
 
     def test_a_listing_of_many_datasets_is_never_stale(self, open_catalog: Callable[[], CatalogBackend]) -> None:
         """By any handle, however often it is asked; the scopes do not mix."""
-        made = [open_catalog().register(self.dataset(f"museo:t-{number:03d}"), a_manifest()) for number in range(_MANY)]
+        made = [open_catalog().register(self.dataset(f"museo:t-{number:03d}"), a_manifest()) for number in range(self.many)]
         for number in range(3):
             assert list(open_catalog().datasets()) == made
             assert list(open_catalog().datasets("museum")) == []
@@ -198,7 +200,7 @@ class CatalogContract:
     def test_a_listing_holds_what_was_registered_before_it_began(self, open_catalog: Callable[[], CatalogBackend]) -> None:
         """And of what is registered meanwhile nothing that is not so."""
         made: list[Dataset] = []
-        wanted = [self.dataset(f"museo:t-{number:03d}") for number in range(_MANY)]
+        wanted = [self.dataset(f"museo:t-{number:03d}") for number in range(self.many)]
 
         def look(_: int) -> bool:
             before = list(made)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from lakecv import registry
 from lakecv.api import Lake
 from lakecv.records import DID
+from lakecv.testing.catalog import a_manifest
 from tests.bench.cubes import write_counts
 from tests.bench.table import Row
 
@@ -63,7 +64,7 @@ def _fill(lake, count):
     dataset = Lake(lake, scope="bench").register(source, "bench:cube").dataset
     catalog = registry.catalog(registry.open_objects(str(lake)))
     for number in range(1, count):
-        catalog.register(replace(dataset, did=DID("bench", f"cube-{number:03d}")))
+        catalog.register(replace(dataset, did=DID("bench", f"cube-{number:03d}")), a_manifest())
 
 
 def _timed(words, lake, times):

@@ -13,13 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from lakecv.api import Check, Fate, Finding, Flaw, Heap, Leftover, Repair, Sweep, Verdict, Verification
+from lakecv.api.fetching import Fetched, FolderArray, FolderCheck
 from lakecv.cli import app, main, session
 from lakecv.cli.output import note
 from lakecv.cube import ArraySpec, Block, CubeSpec, Grid, Quantity, Role, SpectralAxis, Window
 from lakecv.errors import Kind, Unavailable
 from lakecv.job import Job, Link, StageKind
 from lakecv.plan import Outcome, Plan, Progress, Reason, Run, RunState, Stage
-from lakecv.records import DID, Dataset, Replica
+from lakecv.records import DID, Damage, Dataset, Replica, Rule
 from lakecv.site import Link as SiteLink
 from lakecv.site import Resources, Site
 
@@ -50,6 +51,8 @@ FAILED = replace(RUN, state=RunState.FAILED, blocks_done=23, failed=(BROKEN,))
 RESULT = replace(TAVOLA, did=RUN.output, made_by="r-0001", parents=JOB.inputs, warnings=(), title="")
 LOST = Finding(Flaw.MISSING, "counts/c/0/0/0")
 LEFTOVER = Leftover(Heap("data/museo/tavola/0123456789ab", 12, 4_000_000, 1.7e9), "data that no dataset names", Fate.REMOVABLE)
+RULE = Rule("9f2c", TAVOLA.did, "site=CNAF", "REPLICATING", 1, 60, 20, 0, "2026-02-02T03:04:05+00:00")
+STUCK = Rule("77aa", TAVOLA.did, "INFN-NA", "STUCK", 1, 0, 0, 80, error="no space\x1b[2J left")
 SITE = Site("local", "local", Resources(1, 4_000_000_000), 2, ("local",), (SiteLink("cnaf", 25e6, 0.05),))
 
 
@@ -120,11 +123,14 @@ class FakeLake:
         FakeLake.calls = []
         FakeLake.answers = {
             "register": Registered(TAVOLA, was_there=False, seconds=9.0, nbytes_raw=1_218_969_600, notes=("dims taken as y,x,spectral",)),
+            "search": (TAVOLA,), "unknown_facts": {}, "replicate": RULE, "rules": (RULE, STUCK),
             "ls": (RESULT, TAVOLA), "show": TAVOLA, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
             "watch": (Progress("run", "1-map", 12, 24, 600_000_000, 10.0, "inertia 0.5"),),
             "verify": Verification(TAVOLA.did, 80, 300_000_000), "verify_all": (Verification(TAVOLA.did, 80, 300_000_000),),
             "repair": Repair(TAVOLA.did, "backup", dry_run=False, mended=(LOST,)), "gc": Sweep(dry_run=True, leftovers=(LEFTOVER,)),
             "report": "/tmp/r eport.html", "export": "labels.png",
+            "fetch": Fetched(TAVOLA.did, "./tavola", 80, 300_000_000, 3.0, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),)),
+            "open": FolderCheck("./tavola", "ab" * 32, 80, 300_000_000, is_flat=True, arrays=(FolderArray("counts", DATA.dims, DATA.shape, "uint16"),)),
             "sites": (SITE,), "config": (Setting("lake", "/lake", "default"),), "job_script": "",
             "models": (ModelCard("kmeans", "1", "lakecv", (OptionCard("k", "int | auto", "auto", "Clusters."),)),
                        ModelCard("pca", "1", "lakecv", ())),
@@ -178,6 +184,7 @@ class Typed:
 def lake(monkeypatch):
     FakeLake.fresh()
     monkeypatch.setattr(session, "lake_type", lambda: FakeLake)
+    monkeypatch.setattr("lakecv.api.check_folder", lambda folder, _: FakeLake._answer("open", str(folder)))
     monkeypatch.delenv("LAKECV_LAKE", raising=False)
     return FakeLake
 

@@ -16,6 +16,7 @@ SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
 COMMANDS = {
     "register": "register scan.h5 museo:tavola",
     "ls": "ls",
+    "search": "search quantity=energy 'channels>=200'",
     "show": "show museo:tavola",
     "plan": "plan pca+kmeans museo:tavola",
     "run": "run pca+kmeans museo:tavola",
@@ -28,6 +29,10 @@ COMMANDS = {
     "gc": "gc",
     "report": "report museo:tavola",
     "export": "export museo:tavola --array labels --to labels.png",
+    "fetch": "fetch museo:tavola ./tavola",
+    "replicate": "replicate museo:tavola --to site=CNAF",
+    "rules": "rules museo:tavola",
+    "open": "open ./tavola",
     "sites": "sites",
     "models": "models",
     "plugins": "plugins",
@@ -38,6 +43,7 @@ COMMANDS = {
 NEXT = {
     "register": "lakecv run pca+kmeans museo:tavola",
     "ls": "lakecv show museo:tavola",
+    "search": "lakecv show museo:tavola",
     "show": "lakecv run pca+kmeans museo:tavola",
     "plan": "lakecv run pca+kmeans museo:tavola",
     "run": "lakecv report user.anna:tavola.pca-kmeans.1",
@@ -50,6 +56,10 @@ NEXT = {
     "gc": "lakecv gc --yes",
     "report": "lakecv ls",
     "export": "lakecv show museo:tavola",
+    "fetch": "lakecv open ./tavola",
+    "replicate": "lakecv rules museo:tavola",
+    "rules": "lakecv rules museo:tavola",
+    "open": """python -c 'import lakecv; print(lakecv.open_folder('"'"'./tavola'"'"'))'""",
     "sites": "lakecv models",
     "models": "lakecv models kmeans",
     "plugins": "lakecv plugins --check",
@@ -146,7 +156,8 @@ def test_register_hands_over_every_hint(lakecv, lake):
     more = "--axis channel --pixel-size 0.5mm --detector sum --mask m"
     assert lakecv("register", "f.h5", "a:b", *words.split(), *more.split()).code == 0
     hints = ReadHints("spectral,y,x", (480, 620), "F", "/a/b", "channel", "0.5mm", "sum", "m")
-    assert lake.calls[-1] == ("register", ("f.h5", "a:b"), {"hints": hints, "title": "T", "in_place": True, "format": "hdf5"})
+    keywords = {"hints": hints, "title": "T", "in_place": True, "format": "hdf5", "rse": None, "metadata": {}}
+    assert lake.calls[-1] == ("register", ("f.h5", "a:b"), keywords)
 
 
 @pytest.mark.parametrize(("words", "did"), [((), None), (("a:b",), "a:b"), (("--name", "a:b"), "a:b"), (("--name", ""), "")])
@@ -192,7 +203,7 @@ def test_a_dry_run_as_json_is_a_plan(lakecv):
 
 def test_run_hands_over_what_was_typed(lakecv, lake):
     lakecv("run", "kmeans", "a:b", "--set", "k=6", "--set", "scaling=sqrt", "--seed", "3", "--state", "a:c", "--again")
-    keywords = {"again": True, "site": None, "options": {"k": "6", "scaling": "sqrt"}, "seed": 3, "state": "a:c", "scope": None}
+    keywords = {"again": True, "site": None, "options": {"k": "6", "scaling": "sqrt"}, "seed": 3, "state": "a:c", "scope": None, "to": None}
     assert lake.calls[-1] == ("run", ("kmeans", "a:b"), keywords)
 
 
@@ -385,3 +396,27 @@ def test_the_fake_answers_have_the_fields_of_the_real_ones(lake, verb):
     fake = lake.answers[verb][0] if isinstance(lake.answers[verb], tuple) else lake.answers[verb]
     real = getattr(api, type(fake).__name__)
     assert [field.name for field in fields(fake)] == [field.name for field in fields(real)]
+
+
+def test_fetch_says_what_was_damaged_and_how_to_open_it(lakecv, lake):
+    done = lakecv("fetch", "museo:tavola", "./ta vola")
+    assert lake.calls[-1] == ("fetch", ("museo:tavola", "./ta vola"), {})
+    assert "  damaged     counts/c/0/0/0 at INFN-PG, read from another replica: it is short\n" in done.out
+    assert "  python      import lakecv; cube = lakecv.open_folder('./tavola')\n" in done.out
+
+
+def test_open_lists_the_arrays_and_needs_no_lake(lakecv, lake):
+    assert "  arrays      counts  (y, x, spectral)  480 x 620 x 2048 uint16\n" in lakecv("open", "./tavola").out
+    assert lake.calls == [("open", ("tavola",), {})]
+
+
+def test_open_of_a_damaged_folder_lists_what_is_wrong_and_exits_8(lakecv, lake):
+    wrong = (Finding(Flaw.MISSING, "counts/c/0/0/0"), Finding(Flaw.EXTRA, "notes.txt", "no manifest lists it"))
+    lake.answers["open"] = replace(lake.answers["open"], findings=wrong, arrays=())
+    done = lakecv("open", "./tavola")
+    assert (done.code, done.last) == (8, "next: lakecv fetch DID DIR")
+    assert "  missing     counts/c/0/0/0\n  extra       notes.txt" in done.out
+    assert "error: 1 of 80 objects in ./tavola are not what was promised [checksum-mismatch]" in done.err
+    asked = lakecv("open", "./tavola", "--json")
+    check(asked.json, "open")
+    assert (asked.code, asked.json["ok"], asked.json["did"]) == (8, False, None)

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from configparser import Error as ConfigError
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LOG", "ca_file", "connect", "identity"]
 
 _TIMEOUT_SECONDS = 60
+_RETRIES = 0  # at once, which is one more attempt; after some more the client forgets what went wrong
 _VOMS = b"\x06\x0a\x2b\x06\x01\x04\x01\xbe\x45\x64\x64\x05"  # OID 1.3.6.1.4.1.8005.100.100.5: the attributes of a VOMS proxy
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 LOG = logging.getLogger("lakecv_catalog.rucio.client")
@@ -37,7 +39,7 @@ LOG.propagate = False  # it says what the errors say, in its own way, and urls w
 
 def identity() -> Mapping[str, str]:
     """Variables that decide which server and account a client is for; where they change, another client is due."""
-    return {name: value for name, value in os.environ.items() if name.startswith(("RUCIO_", "X509_", "BEARER_TOKEN", "SITE_NAME"))}
+    return {name: value for name, value in os.environ.items() if name.startswith(("RUCIO_", "X509_", "BEARER_TOKEN", "XDG_RUNTIME_DIR", "SITE_NAME"))}
 
 
 def connect() -> Client:
@@ -55,70 +57,109 @@ def connect() -> Client:
         If the client is not installed (kind ``missing-extra``).
     """
     try:
-        from rucio.client.client import Client
-        from rucio.common.config import clean_cached_config, config_get
+        from rucio.common.config import clean_cached_config
     except ImportError as err:
         raise PluginError("the catalog 'rucio' needs rucio-clients", Kind.MISSING_EXTRA, 'pip install "lakecv[rucio]"') from err
     clean_cached_config()  # another RUCIO_HOME may be meant than a moment ago
     name = sys.argv[0]
-    kind = ""
     try:
-        kind = os.environ.get("RUCIO_AUTH_TYPE") or str(config_get("client", "auth_type"))
-        token = find_token() if kind == "oidc" else None
-        client = Client(timeout=_TIMEOUT_SECONDS, logger=LOG)
+        client = _quiet()(timeout=_TIMEOUT_SECONDS, logger=LOG)
     except LakeCVError:
         raise
     except Exception as err:
-        raise _why_not(err, kind) from err
+        raise _why_not(err) from err
     finally:
         sys.argv[0] = name  # the client cuts it
-    if kind == "oidc":
-        _ask_nobody(client, has_token=token is not None)
+    client.request_retries = _RETRIES
     return client
 
 
 def ca_file() -> str | None:
     """Certificates that Rucio's configuration trusts; storage elements are often signed by the same ones."""
-    from rucio.common.config import config_get
-
-    try:
-        named = config_get("client", "ca_cert", raise_exception=False, default=None)
-    except (ConfigError, RuntimeError):
-        return None
-    path = Path(os.path.expandvars(os.path.expanduser(named))) if named else None  # noqa: PTH111  (does not fail without a home)
-    return str(path) if path is not None and path.exists() else None
+    named = _said("ca_cert")
+    return str(_expanded(named)) if named and _expanded(named).exists() else None
 
 
-def _ask_nobody(client: Client, *, has_token: bool) -> None:
-    """Keep the client from asking on the terminal: a refused token is refused, and a renewed one is found in its place."""
+@cache
+def _quiet() -> type[Client]:
+    """Make Rucio's own client find bearer tokens where lakecv does, keep them to itself, and ask nobody on the terminal."""
+    from rucio.client.client import Client
 
-    def renewed() -> bool:
-        token = find_token()
-        if token is None or token == client.auth_token:
-            where = "is not accepted" if has_token else "was not found"
-            raise Denied(f"the bearer token for Rucio {where}", Kind.TOKEN_EXPIRED, "get a new one (oidc-token, htgettoken), then try again")
-        client.auth_token = token
-        return True
+    class Quiet(Client):  # type: ignore[misc]
+        """There is no other door than its private methods: rucio-clients 41.5.1."""
 
-    client._BaseClient__get_token_oidc = renewed  # noqa: SLF001  (there is no other door: rucio-clients 41.5.1)
+        REQUEST_RETRIES = _RETRIES
+
+        def _BaseClient__read_token(self) -> bool:  # noqa: N802
+            token = find_token() if self.auth_type == "oidc" else None
+            if token is None:
+                return bool(super()._BaseClient__read_token())
+            self.auth_token = self.headers["X-Rucio-Auth-Token"] = token
+            return True
+
+        def _BaseClient__get_token_oidc(self) -> bool:  # noqa: N802
+            token = find_token()
+            if token is None or token == self.auth_token:
+                where = "was not found" if token is None else "is not accepted"
+                raise Denied(
+                    f"the bearer token for Rucio {where}", Kind.TOKEN_EXPIRED, "get a new one (oidc-token, htgettoken), then try again",
+                )
+            self.auth_token = token
+            return True
+
+        def _BaseClient__write_token(self) -> None:  # noqa: N802
+            if self.auth_type != "oidc":
+                super()._BaseClient__write_token()
+
+    return Quiet
 
 
-def _why_not(err: Exception, kind: str) -> LakeCVError:
+def _why_not(err: Exception) -> LakeCVError:
     found = explain(err, "log in")
-    if kind == "x509_proxy" and isinstance(found, Denied) and not _has_voms():
+    if _kind() != "x509_proxy":
+        return found
+    if _proxy() is None:
+        return Denied("there is no proxy to log in to Rucio with", Kind.FORBIDDEN, "voms-proxy-init --voms YOUR-VO")
+    if isinstance(found, Denied) and not _has_voms():
         return Denied(
             f"Rucio does not accept your proxy, which has no VOMS attributes: {found}", Kind.FORBIDDEN, "voms-proxy-init --voms YOUR-VO",
         )
     return found
 
 
+def _kind() -> str:
+    return os.environ.get("RUCIO_AUTH_TYPE") or _said("auth_type")
+
+
+def _proxy() -> Path | None:
+    """Find the proxy as Rucio's client does; None where there is none."""
+    usual = f"/tmp/x509up_u{os.geteuid()}"  # noqa: S108  (where grid tools put it)
+    named = os.environ.get("RUCIO_CLIENT_PROXY") or _said("client_x509_proxy") or os.environ.get("X509_USER_PROXY") or usual
+    path = _expanded(named)
+    return path if path.exists() else None
+
+
 def _has_voms() -> bool:
-    """Say whether the proxy carries VOMS attributes; True where there is no proxy to look at."""
+    """Say whether the proxy carries VOMS attributes; True where it cannot be looked at."""
     from base64 import b64decode
 
-    path = Path(os.environ.get("RUCIO_CLIENT_PROXY") or os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.geteuid()}")  # noqa: S108  (where grid tools put it)
+    path = _proxy()
     try:
-        blocks = _PEM.findall(path.read_text(errors="replace"))
+        blocks = _PEM.findall(path.read_text(errors="replace")) if path is not None else []
         return not blocks or any(_VOMS in b64decode(block) for block in blocks)
     except (OSError, ValueError):
         return True
+
+
+def _said(option: str) -> str:
+    """Read an option of the client from Rucio's configuration; empty where it does not say."""
+    from rucio.common.config import config_get
+
+    try:
+        return str(config_get("client", option, raise_exception=False, default="") or "")
+    except (ConfigError, RuntimeError):
+        return ""
+
+
+def _expanded(named: str) -> Path:
+    return Path(os.path.expandvars(os.path.expanduser(named)))  # noqa: PTH111  (does not fail without a home)

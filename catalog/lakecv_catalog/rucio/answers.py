@@ -52,6 +52,8 @@ _MEANINGS = (
              "rucio_host or auth_host is no url: {said}", "write it as https://host:port in rucio.cfg"),
     _meaning("SSLError", InvalidInput, Kind.CONFIG_INVALID, "the certificate of the Rucio server is not trusted",
              "set ca_cert in rucio.cfg, or X509_CERT_DIR"),
+    _meaning("OSError FileNotFoundError PermissionError", InvalidInput, Kind.CONFIG_INVALID, "a file that Rucio's configuration names cannot be used: {said}",
+             "correct ca_cert, client_cert or client_key in rucio.cfg"),
     _meaning("RSEProtocolNotSupported RSEProtocolDomainNotSupported RSEOperationNotSupported MissingDependency", Infeasible,
              Kind.PROTOCOL_UNKNOWN, "{doing}: the storage element permits no protocol for that", "use another storage element"),
     _meaning("RSEWriteBlocked ResourceTemporaryUnavailable RSENotConnected", Unavailable, Kind.RSE_UNREACHABLE,

@@ -15,7 +15,7 @@ from lakecv.canonical import dumps
 from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, nearest
 from lakecv.facts import Condition, facts_of
 from lakecv.patience import many, patiently
-from lakecv.ports import CatalogBackend, ObjectIO, Replicates, ReportsDamage, StorageElements
+from lakecv.ports import CatalogBackend, KeepsChecksums, ObjectIO, Replicates, ReportsDamage, StorageElements
 from lakecv.records import DID, Access, Claim, Damage, Dataset, Manifest, Replica, Rule, StoredObject
 from lakecv_catalog.rucio.metadata import IDL, JSON, Writer
 from lakecv_catalog.rucio.places import Place
@@ -24,6 +24,7 @@ from lakecv_catalog.rucio.server import Element, Held, Server, here, server
 __all__ = ["IdlCatalog", "RucioCatalog"]
 
 _MANIFEST = "manifest.json"
+_SIGNED_SECONDS = 60  # urls that nobody uses
 _WAIT_SECONDS = 180.0  # for a server that went away in the middle: what was computed for hours is not given up for that
 
 
@@ -226,6 +227,13 @@ class RucioCatalog:
             said.add(self._ask().report(rse, place.did.scope, names, urls, f"lakecv: {why}"[:255]))
         return " and ".join(sorted(said))
 
+    def recorded(self, replica: Replica, keys: Sequence[str]) -> Mapping[str, tuple[int, str]]:
+        """Size and adler32 that Rucio keeps of each file."""
+        place = Place.parse(replica.url)
+        files = self._ask().located(place.did, place.rse, _SIGNED_SECONDS)
+        found = {key: files.get(place.file(key)) for key in keys}
+        return {key: (file.nbytes, file.adler32) for key, file in found.items() if file is not None}
+
 
 class IdlCatalog(RucioCatalog):
     """The same with metadata in the ICSC lake's shape."""
@@ -258,6 +266,6 @@ def _taken(dataset: Dataset, other: str) -> Conflict:
 
 if TYPE_CHECKING:
 
-    def _proof(objects: ObjectIO) -> tuple[CatalogBackend, StorageElements, Replicates, ReportsDamage]:
+    def _proof(objects: ObjectIO) -> tuple[CatalogBackend, StorageElements, Replicates, ReportsDamage, KeepsChecksums]:
         catalog = RucioCatalog(objects)
-        return catalog, catalog, catalog, catalog
+        return catalog, catalog, catalog, catalog, catalog

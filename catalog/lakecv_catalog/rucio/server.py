@@ -6,6 +6,7 @@ twice.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -208,7 +209,7 @@ class Server:
     def room(self, rse: str | None = None) -> dict[str, int | None]:
         """Bytes that one may still add, by storage element; None where there is no limit."""
         rows = self._ask("ask for the quota", lambda client: [*client.get_local_account_usage(self.account, rse)])
-        return {row["rse"]: None if row["bytes_remaining"] is None else int(row["bytes_remaining"]) for row in rows if row["bytes_limit"] != 0}
+        return {row["rse"]: _left(row["bytes_remaining"]) for row in rows if row["bytes_limit"] != 0}
 
     # --- rules and damage ---------------------------------------------------------------------------------------------
     def add_rule(self, did: DID, rses: str, lifetime_seconds: int | None) -> None:
@@ -259,6 +260,11 @@ class Server:
                 raise explain(err, doing) from err
 
         return patiently(call, _WAIT_SECONDS)
+
+
+def _left(nbytes: float | None) -> int | None:
+    """Read what a quota leaves; infinity is how Rucio says that there is no limit."""
+    return None if nbytes is None or math.isinf(nbytes) else int(nbytes)
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
