@@ -15,12 +15,18 @@ from dataclasses import dataclass
 from lakecv.errors import InvalidInput, Kind
 from lakecv.records import Dataset
 
-__all__ = ["KEY", "Condition", "Fact", "facts_of", "plain"]
+__all__ = ["KEY", "MEASURED", "Condition", "Fact", "facts_of", "plain"]
 
 Fact = str | int | float
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 """What a fact may be called: the letters that every catalog takes."""
+
+MEASURED = frozenset((
+    "array", "axis_first", "axis_last", "axis_unit", "channels", "created", "digest", "dtype", "model", "nx", "ny", "objects", "parent",
+    "quantity", "role", "run", "stored_bytes", "title",
+))  # fmt: skip
+"""Facts that a record itself gives."""
 
 _CONDITION = re.compile(r"\s*([^<>=!\s]+)\s*(>=|<=|!=|=|>|<)\s*(.*?)\s*", re.DOTALL)
 _OPERATORS: dict[str, Callable[[Fact, Fact], bool]] = {

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lakecv import registry
 from lakecv.errors import LakeCVError
+from lakecv.ports import CatalogBackend, StorageElements
+from lakecv.report.text import nbytes
 
 __all__ = ["Check", "Verdict", "examine"]
 
@@ -35,9 +37,24 @@ class Check:
     hint: str = ""
 
 
-def examine(lake: str) -> tuple[Check, ...]:
+def examine(lake: str, catalog: CatalogBackend, rse: str | None) -> tuple[Check, ...]:
     """Look at a lake and at what else decides whether commands work; nothing is changed but the server's probe object."""
-    return (*_lake(lake), *_plugins(), *_dask())
+    return (*_lake(lake), *_catalog(catalog, rse), *_plugins(), *_dask())
+
+
+def _catalog(catalog: CatalogBackend, rse: str | None) -> Iterator[Check]:
+    """Say who one is to a catalog with storage elements, and what may still be added at the usual one."""
+    if not isinstance(catalog, StorageElements):
+        return
+    try:
+        yield Check("catalog", Verdict.OK, f"it lets you in; your scope is {catalog.scope}")
+        room = catalog.room(rse) if rse is not None else None
+    except LakeCVError as err:
+        yield Check("catalog", Verdict.ERROR, str(err), err.hint)
+        return
+    if rse is not None:
+        verdict = Verdict.WARNING if room is not None and room <= 0 else Verdict.OK
+        yield Check(f"storage element {rse}", verdict, f"your quota has {'no limit' if room is None else f'{nbytes(room)} left'} there")
 
 
 def _lake(url: str) -> Iterator[Check]:

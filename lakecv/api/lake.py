@@ -379,7 +379,7 @@ class Lake:
 
     def doctor(self) -> tuple[Check, ...]:
         """Look at what decides whether commands work: the lake and its server, the plugins, settings of Dask from outside."""
-        return examine(self.url)
+        return examine(self.url, self._catalog, self._settings.rse)
 
     def config(self) -> tuple[config.Setting, ...]:
         """List the settings and where each comes from."""

@@ -15,7 +15,7 @@ from lakecv import registry
 from lakecv.api.values import Registered
 from lakecv.canonical import digest
 from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, nearest
-from lakecv.facts import KEY
+from lakecv.facts import KEY, MEASURED
 from lakecv.lake_io.child import Request, convert_apart
 from lakecv.lake_io.convert import Converted, Watch
 from lakecv.lake_io.place import is_run, locate, place
@@ -131,6 +131,8 @@ def check_said(key: str) -> str:
     """
     if not KEY.fullmatch(key):
         raise InvalidInput(f"{key!r} cannot be the name of a fact", Kind.OPTION_INVALID, "use a-z, 0-9 and _, a letter first")
+    if key in {*MEASURED, *ReadHints.__slots__, "source", "format"}:
+        raise InvalidInput(f"{key!r} is what lakecv itself says of a dataset", Kind.OPTION_INVALID, f"choose another name, such as my_{key}")
     return key
 
 

@@ -20,6 +20,9 @@ from lakecv.report.text import nbytes
 
 __all__ = ["check_home", "conditions_of", "find", "follow", "replicate", "rules_of", "unknown_facts", "with_room"]
 
+_SOMETIMES = ("axis_first", "axis_last", "axis_unit", "channels", "model", "parent", "quantity", "run", "title")
+"""Facts that not every dataset has, so that the first one may lack them."""
+
 _ENDS = {"OK", "STUCK", "SUSPENDED"}
 _FIRST_SECONDS, _MOST_SECONDS, _GROWTH = 0.25, 10.0, 1.5
 _LONGEST_SECONDS = 100 * 365 * 86400
@@ -56,7 +59,7 @@ def find(catalog: CatalogBackend, scope: str | None, where: Sequence[Condition])
 def unknown_facts(catalog: CatalogBackend, scope: str | None, where: Sequence[Condition]) -> dict[str, str]:
     """Name the facts that conditions ask for and the first dataset does not have, each with the nearest that it has."""
     first = next(iter(catalog.datasets(scope)), None)
-    known = facts_of(first) if first is not None else {}
+    known = {*facts_of(first), *_SOMETIMES} if first is not None else set()
     return {each.key: nearest(each.key, known, "facts") for each in where if known and each.key not in known}
 
 

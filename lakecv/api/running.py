@@ -91,6 +91,7 @@ class Runs:
             found = self._same(job, dataset)
             if found is not None:
                 return found
+        place(self.catalog, DID(job.scope, f"{_stem(job, dataset)}0"), "r-0", plan.home)  # refused before a name is used up
         claim = self._claim(job, dataset, again=again)
         run = claim.write_id
         area = self.area(run)

@@ -121,6 +121,11 @@ def test_a_name_that_is_no_fact_has_its_nearest_one(plain):
     assert plain.unknown_facts("chanels>=3", "quantity=energy") == {"chanels": "did you mean 'channels'?"}
 
 
+def test_a_fact_that_only_results_have_is_known_where_the_first_dataset_is_none(plain):
+    plain._catalog.register(replace(a_dataset(), did=DID("museo", "a"), made_by=None, parents=(), title=""), a_manifest())
+    assert plain.unknown_facts("model=pca", "run=r-1", "parent=a:b", "title=x", "modle=pca") == {"modle": "did you mean 'model'?"}
+
+
 def test_of_an_empty_lake_no_fact_is_said_to_be_unknown(plain):
     assert plain.unknown_facts("chanels>=3", scope="nobody") == {}
 

@@ -9,6 +9,7 @@ from lakecv_catalog.rucio.metadata import IdlWriter
 from lakecv_catalog.rucio.places import Place
 from lakecv_catalog.rucio.server import _server, server
 
+from lakecv.api import Lake
 from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, Unavailable
 from lakecv.records import DID, Access, Damage, Manifest, StoredObject
 from lakecv.testing.catalog import CatalogContract, a_claim, a_dataset, a_manifest
@@ -190,3 +191,12 @@ def test_another_home_is_another_client(rucio, catalog, tmp_path, monkeypatch):
     monkeypatch.setenv("RUCIO_HOME", str(rucio.home(tmp_path, "bob")))
     assert catalog.scope == "user.bob"
 
+
+
+def test_the_doctor_says_who_one_is_and_what_is_left(rucio, tmp_path):
+    lake = Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG")
+    said = {check.name: check.text for check in lake.doctor()}
+    assert said["catalog"] == "it lets you in; your scope is user.ada"
+    assert said["storage element INFN-PG"] == "your quota has 10.0 GB left there"
+    rucio.set_quota("ada", "INFN-PG", 0)
+    assert "0 B left" in {check.name: check.text for check in lake.doctor()}["storage element INFN-PG"]

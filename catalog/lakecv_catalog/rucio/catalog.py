@@ -147,16 +147,17 @@ class RucioCatalog:
         element = self._element(rse or self._usual())
         if element.is_tape or not element.writable or not element.schemes:
             why = "a tape" if element.is_tape else "closed for writing" if not element.writable else "behind protocols that lakecv does not speak"
-            raise Denied(f"{element.name} is {why}", Kind.FORBIDDEN, "name another storage element with --rse")
+            raise Denied(f"{element.name} is {why}", Kind.FORBIDDEN, "name another storage element: register --rse, run --to")
         room = self.room(element.name)
         if room is not None and room <= 0:
             raise Denied(
-                f"{self._ask().account} has no quota left at {element.name}", Kind.QUOTA_EXCEEDED, "name another with --rse, or ask for more",
+                f"{self._ask().account} has no quota left at {element.name}", Kind.QUOTA_EXCEEDED, "name another storage element (register --rse, run --to), or ask for more",
             )
         return Replica(element.name, Place(element.name, did, write_id).url, element.site)
 
     def room(self, rse: str) -> int | None:
         """Bytes that one may still add; 0 where one has no quota at all."""
+        self._element(rse)  # says which there are, where this is none
         left = self._ask().room(rse)
         return left[rse] if rse in left else None if self._ask().is_admin() else 0
 
@@ -168,7 +169,7 @@ class RucioCatalog:
         names = near or [element.name for element in usable]
         if len(names) != 1:
             text = f"{', '.join(names)} could take the data" if names else "there is no storage element that you have a quota at"
-            raise InvalidInput(text, Kind.OPTION_INVALID, "name one with --rse, or set rse in the settings")
+            raise InvalidInput(text, Kind.OPTION_INVALID, "name one (register --rse, run --to), or set rse in the settings")
         return names[0]
 
     def _element(self, rse: str) -> Element:
@@ -210,8 +211,8 @@ class RucioCatalog:
     # --- rules and damage ---------------------------------------------------------------------------------------------
     def replicate(self, did: DID, rses: str, lifetime_seconds: int | None) -> Rule:
         """Ask for a copy; the newest rule that asks for the same is given back."""
-        self._ask().add_rule(did, rses, lifetime_seconds)
-        return next(rule for rule in reversed(self._ask().rules(did)) if rule.rses == rses)
+        self.lookup(did)  # says which there are, where this is none
+        return self._ask().add_rule(did, rses, lifetime_seconds)
 
     def rules(self, did: DID) -> Sequence[Rule]:
         """List the rules of a dataset, oldest first."""

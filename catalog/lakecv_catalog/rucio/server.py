@@ -212,19 +212,23 @@ class Server:
         return {row["rse"]: _left(row["bytes_remaining"]) for row in rows if row["bytes_limit"] != 0}
 
     # --- rules and damage ---------------------------------------------------------------------------------------------
-    def add_rule(self, did: DID, rses: str, lifetime_seconds: int | None) -> None:
-        """Ask for one copy; no-op where one asked for the same before."""
+    def add_rule(self, did: DID, rses: str, lifetime_seconds: int | None) -> Rule:
+        """Ask for one copy; where one asked for the same before, that rule is given back as it is."""
         from rucio.common.exception import DuplicateRule
 
-        def ask(client: Client) -> None:
+        def ask(client: Client) -> str | None:
             try:
-                client.add_replication_rule(
+                made = client.add_replication_rule(
                     [{"scope": did.scope, "name": did.name}], 1, rses, lifetime=lifetime_seconds, grouping="DATASET", comment="lakecv",
                 )
             except DuplicateRule:
-                return
+                return None
+            return str(made[0])
 
-        self._ask(f"keep {did} at {rses}", ask)
+        made = self._ask(f"keep {did} at {rses}", ask)
+        rules = self.rules(did)
+        same = [rule for rule in rules if rule.id == made] or [rule for rule in rules if rule.rses == rses]
+        return (same or rules)[-1]
 
     def rules(self, did: DID) -> list[Rule]:
         """List the rules of a dataset, oldest first."""
