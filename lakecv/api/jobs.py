@@ -13,10 +13,11 @@ from lakecv import registry
 from lakecv.api.values import OptionCard
 from lakecv.errors import InvalidInput, Kind, PluginError, nearest
 from lakecv.job import Job, Link, Scalar
+from lakecv.plan import Plan
 from lakecv.ports import Model
 from lakecv.records import Dataset
 
-__all__ = ["make_job", "option_cards"]
+__all__ = ["command_of", "make_job", "option_cards"]
 
 _KEEP = "keep"
 
@@ -131,3 +132,13 @@ def _options_class(model: Model[Any]) -> Any:
 def _hints(model: Model[Any]) -> dict[str, Any]:
     hints = get_type_hints(_options_class(model))
     return {field.name: hints[field.name] for field in dataclasses.fields(_options_class(model))}
+
+
+def command_of(job: Job, plan: Plan, dataset: Dataset, to: str | None) -> str:
+    """Write the command that repeats a run, with every option."""
+    multiple = len(job.links) > 1
+    sets = [f"--set {f'{link.model}.' if multiple else ''}{name}={value}" for link in job.links for name, value in link.options]
+    state = [f"--state {job.state[0]}"] if job.state else []
+    sets += [f"--set keep={','.join(job.keep)}"] if job.keep else []
+    where = [f"--site {plan.site}", f"--scope {job.scope}", *([f"--to {to}"] if to else [])]
+    return " ".join(["lakecv run", job.name, str(dataset.did), *where, f"--seed {job.seed}", *state, *sets])

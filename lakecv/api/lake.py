@@ -13,7 +13,7 @@ from lakecv.api import replicating
 from lakecv.api.damages import teller
 from lakecv.api.examining import Check, examine
 from lakecv.api.fetching import Fetched, fetch_dataset, open_folder
-from lakecv.api.jobs import make_job, option_cards
+from lakecv.api.jobs import command_of, make_job, option_cards
 from lakecv.api.keeping import Keeper
 from lakecv.api.learnt import job_with_state, load_states
 from lakecv.api.looking import check_target, open_lazy, read_artifact, read_whole, write_new
@@ -24,14 +24,14 @@ from lakecv.api.running import REPORT, Finished, Runs
 from lakecv.api.sweeping import Wish as Sweeping
 from lakecv.api.sweeping import sweep
 from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
-from lakecv.errors import Denied, InvalidInput, Kind, LakeCVError, NotFound
+from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.execution.workarea import Setup
 from lakecv.job import Job, Scalar
 from lakecv.lake_io.copies import Seen
 from lakecv.lake_io.layout import lay_out
 from lakecv.lake_io.place import locate
-from lakecv.plan import Plan, Progress, Run, RunState
+from lakecv.plan import Plan, Progress, Run
 from lakecv.planning.make import Wish, make_plan
 from lakecv.planning.placement import choose_replica
 from lakecv.ports import ReadHints, StorageElements
@@ -310,9 +310,9 @@ class Lake:
         """
         dataset = self.show(did)
         job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
-        plan = self._roomy(self._plan(job, dataset, site, to), again=again)
+        plan = self._plan(job, dataset, site, to)
         given = load_states(self.url, self.show(state), len(job.links)) if state else ()
-        command = _command(job, plan, dataset, to)
+        command = command_of(job, plan, dataset, to)
         run = self._runs.begin(job, dataset, plan, again=again, command=command, states=given)
         return self._runs.execute(run, config.site(plan.site, self._settings))
 
@@ -329,16 +329,7 @@ class Lake:
 
     def watch(self, run: str | None = None) -> Iterator[Progress]:
         """Follow a run (the newest) from any process: reads commit records only; ends when the run is done or failed."""
-        name = run or self._newest(unfinished=False)
-        clock = time.monotonic()
-        while True:
-            record = self._runs.record(name)
-            stage = "done" if record.state is RunState.DONE else str(record.state)
-            nbytes = record.nbytes_near + record.nbytes_far
-            yield Progress("watch", stage, record.blocks_done, record.blocks, nbytes, time.monotonic() - clock)
-            if record.state is not RunState.UNFINISHED:
-                return
-            time.sleep(_WATCH_SECONDS)
+        yield from self._runs.follow(run or self._newest(unfinished=False))
 
     def report(self, name: str, to: str | Path | None = None) -> str:
         """Write the report of a result (DID or run id) to a file and return its path."""
@@ -440,15 +431,6 @@ class Lake:
         workloads = tuple(link.workload for link in chain)
         return make_plan(Wish(job, dataset, workloads, outputs, to), config.site(site or self._settings.site, self._settings))
 
-    def _roomy(self, plan: Plan, *, again: bool) -> Plan:
-        """Refuse a result that may not fit, unless the job has a run already: that one is found, or goes on."""
-        try:
-            return replicating.with_room(self._catalog, plan)
-        except Denied:
-            if again or all(run.job.digest != plan.job.digest for run in self.runs()):
-                raise
-            return plan
-
     def _newest(self, *, unfinished: bool) -> str:
         run = self._runs.newest(unfinished=unfinished)
         if run is None:
@@ -462,16 +444,3 @@ class Lake:
         home = registry.open_objects(locate(self.url, setup.home))
         seen = teller(self._catalog, setup.dataset)
         return render(self._enrich(report_data(self.url, home, setup, run, finished, seen=seen)))
-
-
-_WATCH_SECONDS = 0.5
-
-
-def _command(job: Job, plan: Plan, dataset: Dataset, to: str | None) -> str:
-    """Write the command that repeats a run, with every option."""
-    multiple = len(job.links) > 1
-    sets = [f"--set {f'{link.model}.' if multiple else ''}{name}={value}" for link in job.links for name, value in link.options]
-    state = [f"--state {job.state[0]}"] if job.state else []
-    sets += [f"--set keep={','.join(job.keep)}"] if job.keep else []
-    where = [f"--site {plan.site}", f"--scope {job.scope}", *([f"--to {to}"] if to else [])]
-    return " ".join(["lakecv run", job.name, str(dataset.did), *where, f"--seed {job.seed}", *state, *sets])

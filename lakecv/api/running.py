@@ -22,6 +22,7 @@ from lakecv import registry
 from lakecv.api.damages import damage_facts, settle_damages
 from lakecv.api.learnt import state_key
 from lakecv.api.registering import now
+from lakecv.api.replicating import with_room
 from lakecv.canonical import dump, load
 from lakecv.cube import ArraySpec, CubeSpec
 from lakecv.errors import Corrupt, Kind, LakeCVError, NotFound, Unavailable, nearest
@@ -49,6 +50,7 @@ REPORT = "report.html"
 _RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
 _SETUP = re.compile(work_prefix(f"({_RUN.pattern})") + r"/setup\.json", re.ASCII)
 _RECORD = re.compile(run_key(f"({_RUN.pattern})").replace(".", r"\."), re.ASCII)
+_WATCH_SECONDS = 0.5
 _AREAS = 8  # work areas that are kept with the records they have read; more than one process drives or watches at a time
 
 
@@ -91,6 +93,7 @@ class Runs:
             found = self._same(job, dataset)
             if found is not None:
                 return found
+        plan = with_room(self.catalog, plan)
         place(self.catalog, DID(job.scope, f"{_stem(job, dataset)}0"), "r-0", plan.home)  # refused before a name is used up
         claim = self._claim(job, dataset, again=again)
         run = claim.write_id
@@ -169,6 +172,17 @@ class Runs:
                 raise
             return done
         return self._finished(run) or found  # a driver may have cleared the work area between two looks: then the run is done
+
+    def follow(self, run: str) -> Iterator[Progress]:
+        """Look at a run until it is done or failed; reads commit records only."""
+        clock = time.monotonic()
+        while True:
+            record = self.record(run)
+            nbytes = record.nbytes_near + record.nbytes_far
+            yield Progress("watch", str(record.state), record.blocks_done, record.blocks, nbytes, time.monotonic() - clock)
+            if record.state is not RunState.UNFINISHED:
+                return
+            time.sleep(_WATCH_SECONDS)
 
     def _finished(self, run: str) -> Run | None:
         try:
