@@ -42,8 +42,9 @@ contracts: $(READY) ## who may import whom
 doctests: $(READY) ## the examples in docstrings
 	@$(PYTEST) -q --doctest-modules lakecv plugins catalog
 
+# A file's tests stay in one process: they share servers and fixtures.
 tests: $(READY) ## the tests alone; ARGS="-k name" chooses
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -n auto --maxprocesses=4 --dist loadfile $(ARGS)
 
 docs: $(READY) ## write the generated parts of docs/ again
 	@$(BIN)/python docs/build.py
