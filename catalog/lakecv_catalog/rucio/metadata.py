@@ -18,7 +18,7 @@ from lakecv_catalog.codec import decode, encode
 
 __all__ = ["IDL", "JSON", "IdlWriter", "JsonWriter", "Writer"]
 
-_STATE, _CLAIM, _RECORD = "lakecv", "lakecv_claim", "lakecv_record"
+_STATE, _CLAIM, _HOME, _RECORD = "lakecv", "lakecv_claim", "lakecv_home", "lakecv_record"
 _CLAIMED, _REGISTERED = "claim", "dataset"
 _OPERATORS = {"=": "", "!=": ".ne", ">": ".gt", ">=": ".gte", "<": ".lt", "<=": ".lte"}
 _COLUMNS = frozenset((
@@ -41,14 +41,17 @@ class Writer(Protocol):
     def asked(self, name: str) -> str:
         """Name of a DID as that plugin wants to be asked."""
 
-    def claimed(self, claim: Claim) -> Mapping[str, object]:
-        """Say a claim."""
+    def claimed(self, claim: Claim, home: str = "") -> Mapping[str, object]:
+        """Say a claim, and where the data lie already that it is for."""
 
     def registered(self, dataset: Dataset) -> Mapping[str, object]:
         """Say a record and its facts."""
 
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
         """Find the claim in what is said of a DID."""
+
+    def home(self, said: Mapping[str, Any]) -> str:
+        """Find where the data of a claim lie; empty where it does not say so."""
 
     def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
         """Find the record in what is said of a DID; Corrupt where it cannot be read."""
@@ -66,9 +69,9 @@ class JsonWriter:
         """Name of a DID as it is."""
         return name
 
-    def claimed(self, claim: Claim) -> Mapping[str, object]:
+    def claimed(self, claim: Claim, home: str = "") -> Mapping[str, object]:
         """Say a claim."""
-        return {_STATE: _CLAIMED, _CLAIM: dump(claim).decode()}
+        return {_STATE: _CLAIMED, _CLAIM: dump(claim).decode(), _HOME: home}
 
     def registered(self, dataset: Dataset) -> Mapping[str, object]:
         """Say a record and its facts."""
@@ -78,6 +81,10 @@ class JsonWriter:
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
         """Find the claim."""
         return load(Claim, str(said[_CLAIM]).encode()) if _CLAIM in said else None
+
+    def home(self, said: Mapping[str, Any]) -> str:
+        """Find where its data lie."""
+        return str(said.get(_HOME, ""))
 
     def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
         """Find the record."""
@@ -103,14 +110,15 @@ class IdlWriter:
         """Name of a DID as that plugin takes it: what is before the colon tells it not to ask the blockchain."""
         return f"get-metadata_handling:{name}" if self.plugin == "IDL" else name
 
-    def claimed(self, claim: Claim) -> Mapping[str, object]:
+    def claimed(self, claim: Claim, home: str = "") -> Mapping[str, object]:
         """Say a claim."""
-        return _document(claim.did, claim.created, {_CLAIM: dump(claim).decode()}, digest="")
+        return _document(claim.did, claim.created, {_CLAIM: dump(claim).decode(), _HOME: home}, digest="")
 
     def registered(self, dataset: Dataset) -> Mapping[str, object]:
         """Say a record, its facts, and what IDL has columns for."""
         facts = facts_of(dataset)
-        columns = {"COMMENT": dataset.title, "MEAS_TYPE": facts.get("quantity", ""), "MEAS_UNIT": facts.get("axis_unit", ""),
+        frame = dataset.cube.axis.frame if dataset.cube.axis is not None else None
+        columns = {"COMMENT": dataset.title, "REFERENCE_FRAME": frame or "", "MEAS_TYPE": facts.get("quantity", ""), "MEAS_UNIT": facts.get("axis_unit", ""),
                    "MEAS_FORMAT": facts["dtype"], "DATA_QUALITY": "L4" if dataset.made_by else "L0"}  # fmt: skip
         said = {**columns, **{f"lakecv_{name}": value for name, value in facts.items()}, _RECORD: encode(dataset).decode()}
         return _document(dataset.did, dataset.created, said, digest=dataset.digest)
@@ -119,6 +127,10 @@ class IdlWriter:
         """Find the claim."""
         text = _opened(said).get(_CLAIM.upper())
         return load(Claim, str(text).encode()) if text else None
+
+    def home(self, said: Mapping[str, Any]) -> str:
+        """Find where its data lie."""
+        return str(_opened(said).get(_HOME.upper(), ""))
 
     def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
         """Find the record."""
@@ -138,7 +150,7 @@ def _key(name: str) -> str:
 def _document(did: DID, created: str, said: Mapping[str, object], digest: str) -> Mapping[str, object]:
     moment = created.partition("+")[0].rstrip("Z")
     columns = {"IDL_L4_VERS": "0.1", "CREATION_DATE": moment, "EPOCH": moment, "TIME_SYSTEM": "UTC", "ORIGINATOR": "lakecv",
-               "PARTICIPANT_1": did.scope, "LINK": str(did), "sha256": digest}  # fmt: skip
+               "PARTICIPANT_1": did.scope, "PARTICIPANT_2": did.name, "PATH": "", "LINK": str(did), "sha256": digest}  # fmt: skip
     return {"JSON": json.dumps({**columns, **{name.upper(): str(value) for name, value in said.items()}}, sort_keys=True)}
 
 
