@@ -12,6 +12,7 @@ settings.register_profile("lakecv", deadline=None, max_examples=60, suppress_hea
 settings.load_profile("lakecv")
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
+_SETTINGS = ("LAKECV_", "AWS_", "RUCIO_", "X509_", "BEARER_TOKEN", "LAKE_", "SITE_NAME", "XDG_RUNTIME_DIR")
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +30,8 @@ def no_network(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch, tmp_path_factory):
-    """Start each test with an empty home and no lakecv or cloud variables."""
-    for name in [name for name in os.environ if name.startswith(("LAKECV_", "AWS_"))]:
+    """Start each test with an empty home and no variables of lakecv, a cloud or a grid."""
+    for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
         monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakecv_plugins.storage.token import find_token
+from lakecv_plugins.storage.token import claims_of, find_token
 
 from lakecv.errors import Denied, Kind, LakeCVError, PluginError
 from lakecv_catalog.rucio.answers import explain
@@ -28,6 +28,7 @@ __all__ = ["LOG", "ca_file", "connect", "identity"]
 
 _TIMEOUT_SECONDS = 60
 _RETRIES = 0  # at once, which is one more attempt; after some more the client forgets what went wrong
+_RENEW = "get a new one (oidc-token, htgettoken), then try again"
 _VOMS = b"\x06\x0a\x2b\x06\x01\x04\x01\xbe\x45\x64\x64\x05"  # OID 1.3.6.1.4.1.8005.100.100.5: the attributes of a VOMS proxy
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 LOG = logging.getLogger("lakecv_catalog.rucio.client")
@@ -64,6 +65,8 @@ def connect() -> Client:
     name = sys.argv[0]
     try:
         client = _quiet()(timeout=_TIMEOUT_SECONDS, logger=LOG)
+        if client.auth_type == "oidc":  # the token says who one is, whatever account is named
+            client.account = client.whoami()["account"]
     except LakeCVError:
         raise
     except Exception as err:
@@ -89,6 +92,7 @@ def _quiet() -> type[Client]:
         """There is no other door than its private methods: rucio-clients 41.5.1."""
 
         REQUEST_RETRIES = _RETRIES
+        renewed = ""
 
         def _BaseClient__read_token(self) -> bool:  # noqa: N802
             token = find_token() if self.auth_type == "oidc" else None
@@ -99,12 +103,11 @@ def _quiet() -> type[Client]:
 
         def _BaseClient__get_token_oidc(self) -> bool:  # noqa: N802
             token = find_token()
-            if token is None or token == self.auth_token:
-                where = "was not found" if token is None else "is not accepted"
-                raise Denied(
-                    f"the bearer token for Rucio {where}", Kind.TOKEN_EXPIRED, "get a new one (oidc-token, htgettoken), then try again",
-                )
-            self.auth_token = token
+            if token is None:
+                raise Denied("the bearer token for Rucio was not found", Kind.TOKEN_EXPIRED, _RENEW)
+            if token == self.auth_token != self.renewed:  # where it was renewed, another thread may have been refused with the one before
+                raise _not_accepted(token)
+            self.auth_token = self.renewed = token
             return True
 
         def _BaseClient__write_token(self) -> None:  # noqa: N802
@@ -112,6 +115,16 @@ def _quiet() -> type[Client]:
                 super()._BaseClient__write_token()
 
     return Quiet
+
+
+def _not_accepted(token: str) -> Denied:
+    """Say what a token says of itself: Rucio does not tell what it dislikes."""
+    claims = claims_of(token)
+    said = ", ".join(f"{word} {str(claims[name])[:80]!r}" for name, word in (("aud", "audience"), ("iss", "issuer")) if name in claims)
+    return Denied(
+        f"Rucio does not accept the bearer token{f' ({said})' if said else ''}", Kind.FORBIDDEN,
+        "ask for one with the audience that this Rucio expects (oidc-token --aud), from the issuer that your account is linked to",
+    )
 
 
 def _why_not(err: Exception) -> LakeCVError:

@@ -37,16 +37,21 @@ class RucioCatalog:
     # --- claims and records -------------------------------------------------------------------------------------------
     def claim(self, claim: Claim) -> Claim:
         """Claim a DID for writing; the dataset DID is created with the claim in one transaction."""
+        return self._claimed(claim, "")[0]
+
+    def _claimed(self, claim: Claim, home: str) -> tuple[Claim, str]:
+        """Claim with the place of the data: whoever finishes this registration has to look there, and not where he would write."""
         try:
-            self._ask().create(claim.did, self._writer.claimed(claim))
+            self._ask().create(claim.did, self._writer.claimed(claim, home))
         except Conflict as err:
-            held = self._writer.claim(self._said(claim.did))
+            said = self._said(claim.did)
+            held = self._writer.claim(said)
             if held is None:
                 raise Conflict(
                     f"{claim.did} is in Rucio already and was not made by lakecv", Kind.DID_MEANS_SOMETHING_ELSE, "choose another name",
                 ) from err
-            return held
-        return claim
+            return held, self._writer.home(said)
+        return claim, home
 
     def claims(self, scope: str, prefix: str) -> Iterator[Claim]:
         """List claims whose name starts with ``prefix``, finished or not, sorted by name."""
@@ -65,13 +70,14 @@ class RucioCatalog:
     def _registered(self, dataset: Dataset, manifest: Manifest) -> Dataset:
         stored = self._record(dataset.did)
         if stored is None:
-            held = self.claim(Claim(dataset.did, dataset.digest, Place.parse(dataset.home).write_id, dataset.created))
-            stored = self._record(dataset.did) or self._entered(_adopted(dataset, held), manifest)
+            mine = Claim(dataset.did, dataset.digest, Place.parse(dataset.home).write_id, dataset.created)
+            held, home = self._claimed(mine, dataset.home)
+            stored = self._record(dataset.did) or self._entered(_adopted(dataset, held, home), manifest)
         if stored.digest != dataset.digest:
             raise _taken(dataset, stored.digest)
-        home = Place.parse(stored.home)
-        if not self._ask().own_rule(stored.did, home.rse):
-            self._ask().add_rule(stored.did, home.rse, None)
+        rse = Place.parse(stored.home).rse
+        if not self._ask().own_rule(stored.did, rse):
+            self._ask().add_rule(stored.did, rse, None)
         return self._with_replicas(stored)
 
     def _entered(self, dataset: Dataset, manifest: Manifest) -> Dataset:
@@ -248,14 +254,14 @@ def _fits(dataset: Dataset, where: Sequence[Condition]) -> bool:
     return all(condition.holds(facts) for condition in where)
 
 
-def _adopted(dataset: Dataset, held: Claim) -> Dataset:
-    """Take the write id and the time of the claim that holds, where it is for the same content."""
+def _adopted(dataset: Dataset, held: Claim, home: str) -> Dataset:
+    """Take the place and the time of the claim that holds, where it is for the same content."""
     place = Place.parse(dataset.home)
     if held.write_id == place.write_id:
         return dataset
     if held.job_digest != dataset.digest:
         raise _taken(dataset, held.job_digest)
-    return replace(dataset, home=replace(place, write_id=held.write_id).url, created=held.created)
+    return replace(dataset, home=home or replace(place, write_id=held.write_id).url, created=held.created)
 
 
 def _taken(dataset: Dataset, other: str) -> Conflict:

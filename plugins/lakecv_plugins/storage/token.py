@@ -11,11 +11,13 @@ import re
 import time
 from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lakecv.errors import Denied, Kind
 
-__all__ = ["find_token"]
+__all__ = ["claims_of", "find_token"]
 
 _SHARED = Path("/tmp")  # noqa: S108  (the specification names it; a file of another user there is refused)
 _LETTERS = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)  # RFC 6750, 2.1
@@ -82,16 +84,21 @@ def _checked(token: str, place: str) -> str:
     return token
 
 
-def _expiry(token: str) -> float | None:
-    """Read when a JWT ends, without trust in it; None where it does not say so, or is no JWT."""
+def claims_of(token: str) -> Mapping[str, Any]:
+    """Read what a JWT says of itself, without trust in it; nothing where it is none."""
     parts = token.split(".")
     if len(parts) != _JWT_PARTS:
-        return None
+        return {}
     try:
         claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (NotBase64, ValueError, RecursionError):
-        return None
-    expiry = claims.get("exp") if isinstance(claims, dict) else None
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _expiry(token: str) -> float | None:
+    """When a token ends; None where it does not say so."""
+    expiry = claims_of(token).get("exp")
     return float(expiry) if isinstance(expiry, int | float) and not isinstance(expiry, bool) else None
 
 
