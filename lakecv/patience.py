@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from lakecv.errors import Unavailable
+from lakecv.errors import Kind, Unavailable
 
 if TYPE_CHECKING:
     from lakecv.ports import ObjectInfo, ObjectIO
@@ -72,8 +72,10 @@ def patiently(call: Callable[[], _T], seconds: float | None = None) -> _T:
     """Call again where something did not answer: a few times, or for so many seconds where they are given."""
     try:
         return call()
-    except Unavailable:
-        return _again(call, seconds)
+    except Unavailable as err:
+        if not _may_pass(err):
+            raise
+    return _again(call, seconds)
 
 
 def _again(call: Callable[[], _T], seconds: float | None) -> _T:
@@ -81,12 +83,17 @@ def _again(call: Callable[[], _T], seconds: float | None) -> _T:
 
     logging.getLogger("stamina").addHandler(logging.NullHandler())  # else every pause is a line on the user's screen
     for attempt in stamina.retry_context(
-        on=Unavailable, attempts=_ATTEMPTS - 1 if seconds is None else None, timeout=seconds or _GIVE_UP_SECONDS,
+        on=_may_pass, attempts=_ATTEMPTS - 1 if seconds is None else None, timeout=seconds or _GIVE_UP_SECONDS,
         wait_initial=_FIRST_SECONDS, wait_max=_MOST_SECONDS, wait_jitter=_FIRST_SECONDS,
     ):
         with attempt:
             return call()
     raise Unavailable("the store did not answer")  # not reached: the last attempt raises
+
+
+def _may_pass(err: Exception) -> bool:
+    """Say whether waiting a little may help: somebody who closed a storage element does not open it within a minute."""
+    return isinstance(err, Unavailable) and err.kind is not Kind.RSE_UNREACHABLE
 
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from secrets import token_hex
 from lakecv import registry
 from lakecv.api.registering import check_path
 from lakecv.api.values import Repair, Verification
-from lakecv.canonical import loads
+from lakecv.canonical import dumps, loads
 from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound
 from lakecv.lake_io.child import Request, convert_apart
 from lakecv.lake_io.fsck import Copy, Examined, Finding, Flaw, Watch, examine, examine_against, read_manifest
@@ -248,9 +248,10 @@ class _Original:
 
 def _drift(catalog: KeepsChecksums, replica: Replica, manifest: Manifest) -> Iterator[Finding]:
     """Compare what the catalog itself keeps of each object with the manifest."""
-    recorded = catalog.recorded(replica, sorted(manifest.by_key))
+    items = {**manifest.by_key, MANIFEST: describe(MANIFEST, dumps(manifest).encode())}
+    recorded = catalog.recorded(replica, sorted(items))
     for key, (nbytes, adler32) in sorted(recorded.items()):
-        item = manifest.by_key[key]
+        item = items[key]
         if (nbytes, adler32) != (item.nbytes, item.adler32):
             text = f"the catalog says {nbytes} bytes, adler32 {adler32}; the manifest {item.nbytes} bytes, adler32 {item.adler32}"
             yield Finding(Flaw.DRIFT, key, text)

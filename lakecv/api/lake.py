@@ -396,7 +396,7 @@ class Lake:
         """Put the replica first that this site reads fastest; says why where none can be read."""
         if len(dataset.replicas) == 1 and dataset.replicas[0].access is Access.READY:
             return dataset
-        best, _ = choose_replica(config.site(self._settings.site, self._settings), dataset.replicas, dataset.nbytes)
+        best, _ = choose_replica(config.site(self._settings.site, self._settings), dataset.replicas, dataset.nbytes, dataset.did)
         return replace(dataset, replicas=(best, *(each for each in dataset.replicas if each != best)))
 
     def teller(self, dataset: Dataset) -> Seen:

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,11 +163,13 @@ def register(lake: str, catalog: CatalogBackend, wanted: Wanted, watch: Watch) -
     _check_free(catalog, wanted.did)
     home = place(catalog, wanted.did, token_hex(6), wanted.rse)
     objects = registry.open_objects(locate(lake, home.url))
+    put: list[str] = []
     try:
-        done = convert_apart(Request(str(wanted.path), locate(lake, home.url), wanted.hints, wanted.reader, wanted.in_place), watch)
+        request = Request(str(wanted.path), locate(lake, home.url), wanted.hints, wanted.reader, wanted.in_place)
+        done = convert_apart(request, watch, put.append)
         manifest = _seen(objects, done)
     except BaseException:  # Ctrl-C too: nothing half-written stays
-        _remove(objects, None)
+        _remove(objects, put)
         raise
     stored = _entered(objects, catalog, _dataset(wanted, done, home), manifest)
     notes = (*done.notes, *similar)
@@ -187,15 +190,20 @@ def _entered(objects: ObjectIO, catalog: CatalogBackend, mine: Dataset, manifest
             )
     finally:
         if _holds_another(catalog, mine):
-            _remove(objects, manifest)
+            _remove(objects, [MANIFEST, *manifest.by_key])
     return stored
 
 
 def _holds_another(catalog: CatalogBackend, mine: Dataset) -> bool:
+    """Say whether what was written belongs to nobody: another dataset is there, or not even a claim is ours.
+
+    What is claimed is finished by the next registration of the same content, with the data that lie there.
+    """
     try:
         return catalog.lookup(mine.did).home != mine.home
     except NotFound:
-        return True
+        claims = catalog.claims(mine.did.scope, mine.did.name)
+        return all(claim.did != mine.did or mine.home.rpartition("/")[2] != claim.write_id for claim in claims)
 
 
 def _check_free(catalog: CatalogBackend, did: DID) -> None:
@@ -235,11 +243,9 @@ def _similar(catalog: CatalogBackend, did: DID) -> tuple[str, ...]:
     return tuple(f"{other} differs from {did} by upper and lower case only" for other in names)
 
 
-def _remove(objects: ObjectIO, manifest: Manifest | None) -> None:
-    """Remove what was written; what a store cannot list before it is registered, the manifest knows."""
-    listed = {info.key for info in objects.list()}
-    known = {MANIFEST, *manifest.by_key} if manifest else set()
-    many(objects.delete, sorted(listed | known))
+def _remove(objects: ObjectIO, put: Sequence[str]) -> None:
+    """Remove what was written: what the store lists and, as not every store can list what is in no catalog, what was put."""
+    many(objects.delete, sorted({info.key for info in objects.list()} | set(put)))
 
 
 def now() -> str:

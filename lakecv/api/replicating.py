@@ -12,7 +12,6 @@ from dataclasses import replace
 from lakecv.errors import Denied, InvalidInput, Kind, NotFound, Unavailable, nearest
 from lakecv.facts import Condition, facts_of
 from lakecv.lake_io.place import LOCAL
-from lakecv.patience import many
 from lakecv.plan import Plan, Progress, Reason
 from lakecv.ports import CatalogBackend, Replicates, StorageElements
 from lakecv.records import DID, Dataset, Rule
@@ -45,15 +44,9 @@ def conditions_of(texts: Sequence[str]) -> tuple[Condition, ...]:
 
 
 def find(catalog: CatalogBackend, scope: str | None, where: Sequence[Condition]) -> tuple[Dataset, ...]:
-    """Find the datasets of which all conditions hold, sorted by DID."""
-
-    def look(did: DID) -> Dataset | None:
-        try:
-            return catalog.lookup(did)
-        except NotFound:  # it was taken out meanwhile
-            return None
-
-    return tuple(found for found in many(look, list(catalog.search(scope, where))) if found is not None)
+    """Find the datasets of which all conditions hold, sorted by DID; replicas as a listing gives them."""
+    fitting = set(catalog.search(scope, where))
+    return tuple(dataset for dataset in catalog.datasets(scope) if dataset.did in fitting) if fitting else ()
 
 
 def unknown_facts(catalog: CatalogBackend, scope: str | None, where: Sequence[Condition]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from lakecv.api.registering import now
 from lakecv.api.replicating import with_room
 from lakecv.canonical import dump, load
 from lakecv.cube import ArraySpec, CubeSpec
-from lakecv.errors import Corrupt, Kind, LakeCVError, NotFound, Unavailable, nearest
+from lakecv.errors import Conflict, Corrupt, Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.execution.chain import ChainLink, build_chain, of_model
 from lakecv.execution.drive import BlocksFailed, Computed, drive
 from lakecv.execution.stagerun import Crew
@@ -50,7 +50,7 @@ REPORT = "report.html"
 _RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
 _SETUP = re.compile(work_prefix(f"({_RUN.pattern})") + r"/setup\.json", re.ASCII)
 _RECORD = re.compile(run_key(f"({_RUN.pattern})").replace(".", r"\."), re.ASCII)
-_WATCH_SECONDS = 0.5
+_WATCH_SECONDS, _MOST_TAKEN = 0.5, 100
 _AREAS = 8  # work areas that are kept with the records they have read; more than one process drives or watches at a time
 
 
@@ -121,8 +121,15 @@ class Runs:
         names += [did.name for did in self.catalog.search(job.scope) if did.name.startswith(stem)]  # a user may have chosen one
         numbers = [name.removeprefix(stem) for name in names]
         number = max((int(each) for each in numbers if each.isdecimal()), default=0) + 1
+        last = number + _MOST_TAKEN
         while True:
-            held = self.catalog.claim(Claim(DID(job.scope, f"{stem}{number}"), job.digest, run, _moment()))
+            try:
+                held = self.catalog.claim(Claim(DID(job.scope, f"{stem}{number}"), job.digest, run, _moment()))
+            except Conflict:  # the catalog has something of that name that is no dataset of lakecv
+                if number == last:
+                    raise
+                number += 1
+                continue
             joins = held.job_digest == job.digest and not again and self._has_setup(held.write_id)
             if held.write_id == run or joins:
                 return held
@@ -262,6 +269,7 @@ class Runs:
         cube = CubeSpec(plan.input.grid, plan.input.axis if _has_axis(computed.arrays, tables) else None, computed.arrays)
         specs = {table_spec(spec.name, spec.dims, values, spec.title, spec.unit): values for spec, values in tables}
         done = publish(home, cube, computed.stored, tables=specs, artifacts=artifacts)
+        run = load(Run, home.get("run.json"))  # of two drivers the first one's record counts, also for the catalog
         dataset = Dataset(
             setup.output, done.cube, done.manifest.digest, setup.home, (Replica(plan.home, setup.home),),
             len(done.manifest.objects), done.manifest.nbytes, run.finished or "", title=f"{plan.job.name} of {setup.dataset.did}",

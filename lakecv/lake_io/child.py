@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,7 +22,6 @@ from lakecv.canonical import from_json, loads, to_json
 from lakecv.cube import CubeSpec
 from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.lake_io.convert import Converted, Watch, convert, register_in_place
-from lakecv.patience import many
 from lakecv.ports import CubeReader, ObjectIO, ReadHints, Source
 
 __all__ = ["Request", "convert_apart", "serve"]
@@ -44,8 +42,8 @@ class Request:
     in_place: bool = False
 
 
-def convert_apart(request: Request, watch: Callable[[int, int], None]) -> Converted:
-    """Run a request in a child process.
+def convert_apart(request: Request, watch: Watch, note: Callable[[str], None] = lambda _: None) -> Converted:
+    """Run a request in a child process; ``note`` is told each key before something is put there.
 
     Raises
     ------
@@ -57,23 +55,23 @@ def convert_apart(request: Request, watch: Callable[[int, int], None]) -> Conver
         If it made no progress for five minutes.
     """
     with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill up and stop the child
-        return _run(request, watch, said)
+        return _run(request, watch, note, said)
 
 
-def _run(request: Request, watch: Callable[[int, int], None], said: IO[str]) -> Converted:
+def _run(request: Request, watch: Watch, note: Callable[[str], None], said: IO[str]) -> Converted:
     child = subprocess.Popen(
         [sys.executable, "-m", "lakecv.lake_io.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=said, text=True, start_new_session=True,
     )
     try:
-        return _converse(child, request, watch, said)
+        return _converse(child, request, watch, note, said)
     finally:
         child.kill()
         child.communicate()
 
 
 def _converse(
-    child: subprocess.Popen[str], request: Request, watch: Callable[[int, int], None], said: IO[str],
+    child: subprocess.Popen[str], request: Request, watch: Watch, note: Callable[[str], None], said: IO[str],
 ) -> Converted:
     if child.stdin is None or child.stdout is None:
         raise errors.InternalError("the reading process has no pipes", Kind.BUG)
@@ -89,6 +87,8 @@ def _converse(
             message = json.loads(line)
             if "done" in message:
                 watch(message["done"], message["total"])
+            elif "put" in message:
+                note(message["put"])
             elif "error" in message:
                 raise _revive(message)
             else:
@@ -116,9 +116,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = loads(Request, sys.stdin.readline())
     try:
-        _say({"result": to_json(serve(request, lambda done, total: _say({"done": done, "total": total})))})
+        _say({"result": to_json(serve(request, _tell, lambda key: _say({"put": key})))})
     except LakeCVError as err:
         _say({"error": type(err).__name__, "text": str(err), "kind": str(err.kind), "hint": err.hint})
+
+
+def _tell(done: int, total: int) -> None:
+    _say({"done": done, "total": total})
 
 
 def _say(message: dict[str, object]) -> None:
@@ -126,7 +130,7 @@ def _say(message: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def serve(request: Request, watch: Watch) -> Converted:
+def serve(request: Request, watch: Watch, note: Callable[[str], None] = lambda _: None) -> Converted:
     """Do what a request asks for, in this process.
 
     Raises
@@ -135,7 +139,7 @@ def serve(request: Request, watch: Watch) -> Converted:
         Also for what the system refuses while a file is read: it may not be read, it went away, it fits no memory.
     """
     try:
-        return _convert(request, watch)
+        return _convert(request, watch, note)
     except PermissionError as err:
         raise Denied(
             f"{err.filename or request.path} may not be read", Kind.FORBIDDEN, f"ask its owner, or: chmod -R u+r {request.path}",
@@ -148,43 +152,33 @@ def serve(request: Request, watch: Watch) -> Converted:
         ) from err
 
 
-def _convert(request: Request, watch: Watch) -> Converted:
+def _convert(request: Request, watch: Watch, note: Callable[[str], None]) -> Converted:
     source = Source(Path(request.path).as_uri(), Path(request.path))
     before = _fingerprint(source.path)
     reader = _reader(source, request.reader)
     cube: CubeSpec = reader.probe(source, request.hints)
-    objects = _Noted(registry.open_objects(request.url))
+    objects = _Noted(registry.open_objects(request.url), note)
     lazy = reader.read(source, request.hints)
-    try:
-        if request.in_place:
-            done = register_in_place(lazy, cube, source.path, objects, watch)
-        else:
-            done = convert(lazy, cube, objects, watch)
-        _check_same(source.path, before)
-    except BaseException:
-        objects.forget()
-        raise
+    if request.in_place:
+        done = register_in_place(lazy, cube, source.path, objects, watch)
+    else:
+        done = convert(lazy, cube, objects, watch)
+    _check_same(source.path, before)
     return done
 
 
 class _Noted:
-    """Objects that remember what was put: a storage element cannot list what is not in its catalog yet."""
+    """Objects that tell of each put before it is done: a storage element cannot list what is not in its catalog yet."""
 
-    def __init__(self, objects: ObjectIO) -> None:
-        self._objects = objects
-        self._put: list[str] = []
+    def __init__(self, objects: ObjectIO, note: Callable[[str], None]) -> None:
+        self._objects, self._note = objects, note
         self.url, self.get, self.get_ranges, self.head = objects.url, objects.get, objects.get_ranges, objects.head
         self.list, self.delete = objects.list, objects.delete
 
     def put(self, key: str, data: bytes) -> None:
         """Create an object."""
-        self._put.append(key)
+        self._note(key)
         self._objects.put(key, data)
-
-    def forget(self) -> None:
-        """Remove what was put, as far as the store lets one: what made us come here counts, not this."""
-        with suppress(LakeCVError):
-            many(self._objects.delete, self._put)
 
 
 def _check_same(path: Path, before: tuple[tuple[str, int, int], ...]) -> None:

@@ -45,7 +45,7 @@ def make_plan(wish: Wish, site: Site) -> Plan:
     if wish.job.state is not None:
         wish = replace(wish, workloads=tuple(map(_applied, wish.workloads)))
     nbytes = stored_nbytes(cube)
-    replica, reasons = choose_replica(site, wish.dataset.replicas, nbytes)
+    replica, reasons = choose_replica(site, wish.dataset.replicas, nbytes, wish.dataset.did)
     near = is_near(site, replica)
     link = site.link(replica.rse, near=near)
     speed = pixel_seconds(cube, wish.workloads, link)

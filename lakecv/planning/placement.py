@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from lakecv.errors import Infeasible, Kind, LakeCVError, Unavailable
 from lakecv.plan import Reason
-from lakecv.records import Access, Replica
+from lakecv.records import DID, Access, Replica
 from lakecv.site import Site
 
 __all__ = ["choose_replica", "is_near"]
@@ -22,7 +22,9 @@ _HINDRANCES = {
 }
 
 
-def choose_replica(site: Site, replicas: Sequence[Replica], nbytes: int) -> tuple[Replica, tuple[Reason, ...]]:
+def choose_replica(
+    site: Site, replicas: Sequence[Replica], nbytes: int, did: DID | str = "DID",
+) -> tuple[Replica, tuple[Reason, ...]]:
     """Choose the replica that a site reads fastest.
 
     Parameters
@@ -33,6 +35,8 @@ def choose_replica(site: Site, replicas: Sequence[Replica], nbytes: int) -> tupl
         Of the input.
     nbytes : int
         That one pass reads.
+    did : DID
+        Of the input, for what is said where nothing can be read.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def choose_replica(site: Site, replicas: Sequence[Replica], nbytes: int) -> tupl
     """
     ready = [replica for replica in replicas if replica.access is Access.READY]
     if not ready:
-        raise _unreadable(replicas)
+        raise _unreadable(replicas, did)
     ranked = sorted(ready, key=lambda replica: (_seconds(site, replica, nbytes), replica.rse))
     best = ranked[0]
     reasons = [Reason(best.rse, chosen=True, text=f"{_near(site, best)}, {_seconds(site, best, nbytes):.1f} s to read once")]
@@ -62,22 +66,22 @@ def is_near(site: Site, replica: Replica) -> bool:
     return replica.rse in site.near or (replica.site != "" and replica.site in site.near)
 
 
-def _unreadable(replicas: Sequence[Replica]) -> LakeCVError:
+def _unreadable(replicas: Sequence[Replica], did: DID | str) -> LakeCVError:
     """Say why nothing can be read: the cause that passes soonest comes first."""
     if not replicas:
-        return Infeasible("the dataset has no replica on disk", Kind.NO_REPLICA_REACHABLE, "lakecv rules DID shows where it should be")
+        return Infeasible("the dataset has no replica on disk", Kind.NO_REPLICA_REACHABLE, f"lakecv rules {did} shows where it should be")
     there = {access: ", ".join(sorted(each.rse for each in replicas if each.access is access)) for access in Access}
     if there[Access.DOWN]:
         return Unavailable(f"{there[Access.DOWN]} is closed for reading now, and there is no other replica", Kind.RSE_UNREACHABLE,
                            "try again later, or ask who runs it")
     if there[Access.PARTIAL]:
         return Unavailable(f"the replica at {there[Access.PARTIAL]} does not hold all objects yet", Kind.RSE_UNREACHABLE,
-                           "wait until its rule is done: lakecv rules DID")
+                           f"wait until its rule is done: lakecv rules {did}")
     if there[Access.TAPE]:
         return Infeasible(f"the only replica is on tape, at {there[Access.TAPE]}; it needs staging to disk", Kind.STAGING_NEEDED,
-                          "lakecv replicate DID --to RSE brings it to a disk")
+                          f"lakecv replicate {did} --to RSE brings it to a disk")
     return Infeasible(f"{there[Access.NO_PROTOCOL]} offers no protocol that lakecv speaks (https, davs, root, file)",
-                      Kind.PROTOCOL_UNKNOWN, "lakecv replicate DID --to RSE brings it to one that does")
+                      Kind.PROTOCOL_UNKNOWN, f"lakecv replicate {did} --to RSE brings it to one that does")
 
 
 def _seconds(site: Site, replica: Replica, nbytes: int) -> float:

@@ -1,19 +1,25 @@
 """The catalog of a Rucio lake on a Rucio server in memory; tests/lake/test_rucio_catalog.py does the same on the real one."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from threading import Timer
 
+import numpy as np
 import pytest
 from lakecv_catalog.rucio.catalog import RucioCatalog
 from lakecv_catalog.rucio.metadata import IdlWriter
 from lakecv_catalog.rucio.places import Place
-from lakecv_catalog.rucio.server import _server, server
+from lakecv_catalog.rucio.server import Server, _server, server
+from lakecv_catalog.rucio.storage import RseStorage
 
+from lakecv import registry
 from lakecv.api import Lake
-from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, Unavailable
+from lakecv.errors import Conflict, Denied, Infeasible, InvalidInput, Kind, NotFound, Unavailable
+from lakecv.lake_io.child import serve
 from lakecv.records import DID, Access, Damage, Manifest, StoredObject
 from lakecv.testing.catalog import CatalogContract, a_claim, a_dataset, a_manifest
 from lakecv.testing.fakes import MemoryObjects
+from lakecv.testing.sites import InlineSite
 from tests.rucio_contract import SCOPES, RucioContract, at_home
 from tests.rucio_server import FakeRucio
 
@@ -200,3 +206,110 @@ def test_the_doctor_says_who_one_is_and_what_is_left(rucio, tmp_path):
     assert said["storage element INFN-PG"] == "your quota has 10.0 GB left there"
     rucio.set_quota("ada", "INFN-PG", 0)
     assert "0 B left" in {check.name: check.text for check in lake.doctor()}["storage element INFN-PG"]
+
+
+# --- a registration that did not come to its end ----------------------------------------------------------------------
+@pytest.fixture
+def cube(tmp_path):
+    np.save(tmp_path / "cube.npy", np.arange(40 * 30 * 8, dtype="uint16").reshape(40, 30, 8))
+    return tmp_path / "cube.npy"
+
+
+def stored(tmp_path):
+    """Names of all files on the storage elements."""
+    return sorted(path.name for rse in RSES for path in (tmp_path / rse).rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("rse", list(RSES))
+@pytest.mark.parametrize("step", ["add_files", "attach", "add_rule", "describe"])
+@pytest.mark.usefixtures("rucio")
+def test_what_an_interrupted_registration_has_stored_is_what_the_next_one_enters(tmp_path, cube, monkeypatch, step, rse):
+    with monkeypatch.context() as patch:
+        patch.setattr(Server, step, _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG").register(cube, "museo:cube")
+    before = stored(tmp_path)
+    lake = Lake(tmp_path / "lake", catalog="rucio", rse=rse)
+    assert lake.register(cube, "museo:cube").dataset.home.startswith("rse://INFN-PG/")
+    assert stored(tmp_path) == before != []
+    np.testing.assert_array_equal(lake.open("museo:cube")["data"], np.load(cube))
+
+
+@pytest.mark.usefixtures("rucio")
+def test_where_the_data_of_an_interrupted_registration_are_gone_the_next_one_enters_its_own(tmp_path, cube, monkeypatch):
+    lake = Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG")
+    with monkeypatch.context() as patch:
+        patch.setattr(Server, "attach", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            lake.register(cube, "museo:cube")
+    for path in (tmp_path / "INFN-PG").rglob("*data.c.0.0.0"):
+        path.unlink()
+    _server.cache_clear()
+    lake.register(cube, "museo:cube")
+    np.testing.assert_array_equal(lake.open("museo:cube")["data"], np.load(cube))
+    assert lake.verify("museo:cube").ok
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("rucio")
+def test_of_two_registrations_of_one_content_the_record_that_was_announced_first_stays(tmp_path, cube, monkeypatch):
+    lake = Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG")
+    with monkeypatch.context() as patch:
+        patch.setattr(Server, "describe", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            lake.register(cube, "museo:cube", title="first")
+    assert lake.register(cube, "museo:cube", title="second").dataset.title == "first"
+    assert len(lake.rules("museo:cube")) == 1
+
+
+def test_a_conversion_that_is_interrupted_leaves_nothing_on_the_storage_element(rucio, tmp_path, cube, monkeypatch):
+    def interrupted(request, watch, note):
+        serve(request, watch, note)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lakecv.api.registering.convert_apart", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG").register(cube, "museo:cube")
+    assert stored(tmp_path) == []
+    assert rucio.state.dids == {}
+
+
+@pytest.mark.usefixtures("rucio")
+def test_a_name_that_is_too_long_for_its_files_is_refused_before_anything_is_stored(tmp_path, cube):
+    with pytest.raises(InvalidInput) as caught:
+        Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG").register(cube, f"museo:{'n' * 226}")
+    assert caught.value.kind is Kind.DID_MALFORMED
+    assert stored(tmp_path) == []
+
+
+@pytest.mark.usefixtures("rucio")
+def test_a_run_passes_over_a_name_that_somebody_else_has_used(tmp_path, cube, monkeypatch):
+    monkeypatch.setattr(registry, "site", lambda _: InlineSite(1))
+    lake = Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG", scope="museo")
+    lake.register(cube, "museo:cube")
+    server().create(DID("museo", "cube.pca.1"), {"colour": "red"})
+    assert str(lake.run("pca", "museo:cube", options={"components": 2}).output) == "museo:cube.pca.2"
+
+
+# --- asked by many threads --------------------------------------------------------------------------------------------
+def test_threads_share_one_login_and_one_wait(rucio, tmp_path, cube):
+    Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG").register(cube, "museo:cube")
+    home = RucioCatalog(MemoryObjects()).lookup(DID("museo", "cube")).home
+    _server.cache_clear()
+    rucio.calls.clear()
+    objects = RseStorage().objects(home)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(objects.get, ["zarr.json"] * 16))) == 1
+    counted = Counter(path for _, path in rucio.calls)
+    assert (counted["auth/userpass"] <= 1, counted["replicas/list"]) == (True, 1)
+
+
+def test_a_file_that_the_catalog_has_closed_is_no_damage(rucio, tmp_path, cube):
+    lake = Lake(tmp_path / "lake", catalog="rucio", rse="INFN-PG")
+    dataset = lake.register(cube, "museo:cube").dataset
+    rucio.state.did(("museo", Place.parse(dataset.home).file("data/c/0/0/0"))).replicas["INFN-PG"] = "TEMPORARY_UNAVAILABLE"
+    with pytest.raises(Infeasible):
+        RseStorage().objects(dataset.home).get("data/c/0/0/0")

@@ -18,7 +18,7 @@ COLUMNS = {
 
 @pytest.fixture
 def document():
-    return json.loads(IDL.registered(a_dataset())["JSON"])
+    return json.loads(IDL.registered(a_dataset(), a_claim())["JSON"])
 
 
 def test_an_idl_document_has_the_published_columns_and_holds_texts_only(document):
@@ -51,7 +51,7 @@ def test_a_document_of_somebody_else_is_no_record_and_a_broken_one_is_told():
 
 
 def test_a_fact_does_not_land_in_a_column_of_rucio():
-    said = JSON.registered(a_dataset())
+    said = JSON.registered(a_dataset(), a_claim())
     assert {"bytes", "length", "project", "version", "events"} & set(said) == set()
     assert JSON.narrowed([Condition.parse("project=museo")]) == {"lakecv": "dataset", "x_project": "museo"}
 

@@ -2,27 +2,39 @@
 
 After every kill: what the catalog shows is whole and right, what it does not show no Zarr client sees half of, and no task
 that had a commit record before is computed again.  Used by the tests with few kills and by the soak with many.  The lake is
-a folder, or a prefix of a bucket that the environment reaches; what is in it is looked at without lakecv.
+a folder, or a prefix of a bucket that the environment reaches; what is in it is looked at without lakecv.  On Rucio the
+driver registers, too, and each run has a dataset of its own, as no name can be used again: see :func:`rucio_kill_loop`.
 """
 
 import contextlib
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from ssl import create_default_context
+from unittest.mock import patch
+from urllib.request import urlopen
+from zlib import adler32
 
 import numpy as np
 import zarr
 
-from lakecv.api import Lake
+from lakecv import registry
+from lakecv.api import Lake, registering
+from lakecv.execution import worker
+from lakecv.lake_io import child
 from lakecv.ports import ReadHints
+from lakecv.report import page
+from lakecv.testing.sites import InlineSite
 
 SMALL = {"ny": 100, "nx": 60}  # two chunks: a run in a bucket is hundreds of requests all the same
 SERVER = Path(__file__).with_name("kill_server.py")
@@ -124,9 +136,11 @@ def prepare(folder, lakes=None):
 class Server:
     """The fork server as a context."""
 
+    command = (sys.executable, str(SERVER))
+
     def __enter__(self):
         self._process = subprocess.Popen(
-            [sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         return self
 
@@ -204,8 +218,9 @@ def kill_loop(folder, kills, seed, lakes=None):
     return tally
 
 
-def one_run(server, lake, log, known, tally):
-    """One run, killed as often as chance will, then finished."""
+def one_run(server, lake, log, known, tally, look=None):  # noqa: PLR0917
+    """One run, killed as often as chance will, then finished; ``look`` counts what is half visible, and gives the digest."""
+    looked, digest = look or (half_visible, result_digest)
     rng, whole, expected = known
     status = None
     while status != 0:
@@ -215,9 +230,9 @@ def one_run(server, lake, log, known, tally):
         tally.kills += status == -signal.SIGKILL
         assert status in {0, -signal.SIGKILL}, f"the driver ended with {status}"
         tally.recomputed += len(before & set(read_log(log)[begun:]))
-        tally.half_visible += half_visible(lake)
+        tally.half_visible += looked(lake)
     tally.runs += 1
-    tally.different += result_digest(lake) != expected
+    tally.different += digest(lake) != expected
     seen_from_outside(lake).remove()
     log.unlink()
 
@@ -231,3 +246,93 @@ def result_digest(lake):
     """Digest of the data of the one result."""
     [result] = results(lake)
     return result.digest
+
+
+# --- on Rucio ---------------------------------------------------------------------------------------------------------
+class RucioServer(Server):
+    """Forks drivers that register and run; Rucio's client, a second to import, is there already."""
+
+    command = (sys.executable, str(Path(__file__)))
+
+
+def on_rucio(lake):
+    """Open a lake whose folder has the name of its scope."""
+    return Lake(lake, scope=Path(lake).name, catalog="rucio", rse="INFN-PG", max_workers=2)
+
+
+def drive_rucio(lake, log, seed):
+    """Register the cube that lies beside the lake, then run on it; in a process of its own."""
+    import kill_server  # sets the environment of what imports it
+
+    opened, did = on_rucio(lake), f"{Path(lake).name}:cube"
+    registering.convert_apart = child.serve
+    registry.site = lambda _: InlineSite(seed)
+    page.render = lambda _: b"<html></html>"
+    worker._STAGES = {kind: kill_server.logged(stage, log) for kind, stage in worker._STAGES.items()}
+    opened.register(Path(lake).with_name("cube.npy"), did, hints=ReadHints(dims="y,x,spectral"))
+    run = opened.run("pca+kmeans", did, options=kill_server.OPTIONS)
+    assert run.state == "done", run
+
+
+def rucio_kill_loop(folder, kills, seed, real):
+    """As :func:`kill_loop` on a running Rucio lake; a registration is killed as often as chance will, too."""
+    rng, tally, root, client = random.Random(seed), Tally(), real.client("root"), real.client()
+    make_cube(folder / "cube.npy", **SMALL)
+
+    def new():
+        scope = f"kill{rng.randrange(16**4):04x}{secrets.token_hex(4)}"
+        root.add_scope("ada", scope)
+        return folder / scope
+
+    def digest(lake):
+        [result] = [dataset for dataset in on_rucio(lake).ls(lake.name) if dataset.made_by]
+        stray = twice(client, lake.name)
+        return f"{result.digest} and {stray}" if stray else result.digest
+
+    with patch.dict(os.environ, real.environment()), RucioServer() as server:
+        for log in ("warm", "calm"):
+            lake = new()
+            status, whole = server.drive(lake, folder / f"{log}.log", 0)
+            assert status == 0
+            expected = digest(lake)
+        while tally.kills < kills:
+            lake = new()
+            one_run(server, lake, lake.with_suffix(".log"), (rng, whole, expected), tally, (partial(half_in_rucio, client, real.ca), digest))
+    return tally
+
+
+def half_in_rucio(client, ca, lake):
+    """Count datasets that a plain client finds by what lakecv says of them, and that are not whole."""
+    bad = 0
+    for name in client.list_dids(lake.name, [{"lakecv": "dataset"}], did_type="dataset"):
+        did = {"scope": lake.name, "name": name}
+        files = list(client.list_replicas([did], schemes=["https"]))
+        bad += not files or len(files) != len(list(client.list_files(**did)))
+        for file in files:
+            with urlopen(next(iter(file["pfns"]), ""), context=create_default_context(cafile=ca)) as answer:
+                bad += f"{adler32(answer.read()):08x}" != file["adler32"]
+    opened = on_rucio(lake)
+    return bad + sum(not opened.verify(str(dataset.did)).ok for dataset in opened.ls(lake.name))
+
+
+def twice(client, scope):
+    """List what is there twice, or belongs to nothing: files in no dataset, rules that are not one for each dataset.
+
+    A claim without files is neither: a run that was killed before its setup leaves its number behind.
+    """
+    content = {name: [file["name"] for file in client.list_content(scope, name)]
+               for name in client.list_dids(scope, [{"name": "*"}], did_type="dataset")}
+    held = Counter(file for files in content.values() for file in files)
+    rules = Counter(rule["name"] for rule in client.list_replication_rules({"scope": scope}))
+    loose = set(client.list_dids(scope, [{"name": "*"}], did_type="file")) ^ {*held}
+    return [*loose, *(file for file, count in held.items() if count > 1), *(name for name, files in content.items() if rules[name] != bool(files))]
+
+
+if __name__ == "__main__":
+    import kill_server
+    import rucio.client.client  # noqa: F401, TID251  (what is forked has it)
+
+    registry.catalog(None, "rucio")
+    registry.storage("rse")
+    kill_server.drive = drive_rucio
+    kill_server.serve()

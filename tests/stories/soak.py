@@ -1,4 +1,4 @@
-"""The full counts, by hand: kills of a driver in process, with Dask workers, on moto and on Ceph, and steps on whole lakes.
+"""The full counts, by hand: kills of a driver in process, with Dask workers, on moto, Ceph and Rucio, and steps on whole lakes.
 
 Appends what it did to ``docs/soak.md``: machine, commit, seed, counts.  ``python tests/stories/soak.py --help``.
 """
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +22,22 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from fault_soak import named_server  # noqa: E402
-from kill_loop import Tally, commits, half_visible, kill_loop, prepare, read_log, result_digest, results  # noqa: E402
+from kill_loop import (  # noqa: E402
+    Tally,
+    commits,
+    half_visible,
+    kill_loop,
+    prepare,
+    read_log,
+    result_digest,
+    results,
+    rucio_kill_loop,
+)
 from test_kills import dask_driver  # noqa: E402
 
+from tests.servers import lake  # noqa: E402
 from tests.stories.lake_machine import InAFolder, LakeMachine, reached, take_steps  # noqa: E402
+from tests.stories.rucio_machine import standing_on  # noqa: E402
 
 
 def dask_kills(folder, kills, seed):
@@ -68,12 +81,28 @@ def kills_on(server):
     return loop
 
 
+def kills_on_rucio(folder, kills, seed):
+    """Kill drivers that register and run on a real Rucio lake."""
+    with a_rucio_lake() as real:
+        return rucio_kill_loop(folder, kills, seed, real)
+
+
+@contextmanager
+def a_rucio_lake():
+    """Start a whole data lake: Rucio and its storage elements."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, lake(Path(folder) / "lake") as real:  # sockets have short names
+        yield real
+
+
 def steps_on(where):
     """Make a loop of steps, which ends at the first deviation."""
 
     def loop(_, steps, seed):
         if where in LOCAL:
             return take_steps(LOCAL[where], steps, seed=seed)
+        if where == "rucio":
+            with a_rucio_lake() as real, standing_on(real) as machine:
+                return take_steps(machine, steps, seed=seed)
         with named_server(where) as server, reached(server, server.bucket()) as machine:
             return take_steps(machine, steps, seed=seed)
 
@@ -85,8 +114,9 @@ KILLS = {
     "kills": ("driver in process", kill_loop, 1000), "dask": ("driver with Dask workers", dask_kills, 200),
     "moto": ("driver in process, lake on moto", kills_on("moto"), 200),
     "ceph": ("driver in process, lake on Ceph", kills_on("ceph"), 200),
+    "rucio": ("driver in process, lake on Rucio", kills_on_rucio, 200),
 }
-STEPS = {"memory": 12_000, "folder": 5000, "ceph": 2000, "moto": 1000}
+STEPS = {"memory": 12_000, "folder": 5000, "ceph": 2000, "moto": 1000, "rucio": 2000}
 
 
 def made_on():

@@ -16,14 +16,15 @@ from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, neares
 from lakecv.facts import Condition, facts_of
 from lakecv.patience import many, patiently
 from lakecv.ports import CatalogBackend, KeepsChecksums, ObjectIO, Replicates, ReportsDamage, StorageElements
-from lakecv.records import DID, Access, Claim, Damage, Dataset, Manifest, Replica, Rule, StoredObject
+from lakecv.records import DID, Access, Claim, Damage, Dataset, Manifest, Replica, Rule, StoredObject, flat_names
 from lakecv_catalog.rucio.metadata import IDL, JSON, Writer
 from lakecv_catalog.rucio.places import Place
 from lakecv_catalog.rucio.server import Element, Held, Server, here, server
+from lakecv_catalog.rucio.storage import MANIFEST, stored_manifest
 
 __all__ = ["IdlCatalog", "RucioCatalog"]
 
-_MANIFEST = "manifest.json"
+_MOST_LETTERS, _KEY_LETTERS = 250, 48
 _SIGNED_SECONDS = 60  # urls that nobody uses
 _WAIT_SECONDS = 180.0  # for a server that went away in the middle: what was computed for hours is not given up for that
 
@@ -37,12 +38,12 @@ class RucioCatalog:
     # --- claims and records -------------------------------------------------------------------------------------------
     def claim(self, claim: Claim) -> Claim:
         """Claim a DID for writing; the dataset DID is created with the claim in one transaction."""
-        return self._claimed(claim, "")[0]
+        return self._claimed(claim, None)[0]
 
-    def _claimed(self, claim: Claim, home: str) -> tuple[Claim, str]:
-        """Claim with the place of the data: whoever finishes this registration has to look there, and not where he would write."""
+    def _claimed(self, claim: Claim, draft: Dataset | None) -> tuple[Claim, Dataset | None]:
+        """Claim, and announce the record: whoever finishes this registration enters that one and no other."""
         try:
-            self._ask().create(claim.did, self._writer.claimed(claim, home))
+            self._ask().create(claim.did, self._writer.claimed(claim, draft))
         except Conflict as err:
             said = self._said(claim.did)
             held = self._writer.claim(said)
@@ -50,8 +51,8 @@ class RucioCatalog:
                 raise Conflict(
                     f"{claim.did} is in Rucio already and was not made by lakecv", Kind.DID_MEANS_SOMETHING_ELSE, "choose another name",
                 ) from err
-            return held, self._writer.home(said)
-        return claim, home
+            return held, self._writer.draft(said)
+        return claim, draft
 
     def claims(self, scope: str, prefix: str) -> Iterator[Claim]:
         """List claims whose name starts with ``prefix``, finished or not, sorted by name."""
@@ -68,11 +69,16 @@ class RucioCatalog:
         return patiently(lambda: self._registered(dataset, manifest), _WAIT_SECONDS)
 
     def _registered(self, dataset: Dataset, manifest: Manifest) -> Dataset:
-        stored = self._record(dataset.did)
+        said = self._said(dataset.did)
+        stored = self._writer.dataset(said)
         if stored is None:
-            mine = Claim(dataset.did, dataset.digest, Place.parse(dataset.home).write_id, dataset.created)
-            held, home = self._claimed(mine, dataset.home)
-            stored = self._record(dataset.did) or self._entered(_adopted(dataset, held, home), manifest)
+            if self._writer.claim(said) is None:  # else a rule of ours may count in the quota already
+                self._check_room(dataset)
+            mine = self._at_home(dataset)
+            write_id = Place.parse(mine.home).write_id
+            files_of(mine, manifest)  # refused before a name is used up
+            held, draft = self._claimed(Claim(mine.did, mine.digest, write_id, mine.created), mine)
+            stored = self._record(mine.did) or self._finished(mine, manifest, held, draft)
         if stored.digest != dataset.digest:
             raise _taken(dataset, stored.digest)
         rse = Place.parse(stored.home).rse
@@ -80,18 +86,32 @@ class RucioCatalog:
             self._ask().add_rule(stored.did, rse, None)
         return self._with_replicas(stored)
 
-    def _entered(self, dataset: Dataset, manifest: Manifest) -> Dataset:
+    def _finished(self, mine: Dataset, manifest: Manifest, held: Claim, draft: Dataset | None) -> Dataset:
+        """Enter my dataset, or what another writer of the same content had stored and announced before something stopped him.
+
+        His data count if all of them are there; else they are gone, and mine take the name.
+        """
+        if held.write_id == Place.parse(mine.home).write_id:
+            return self._entered(mine, manifest, held)
+        if held.job_digest != mine.digest:
+            raise _taken(mine, held.job_digest)
+        theirs = stored_manifest(Place.parse(draft.home), mine.digest, self._ask) if draft is not None else None
+        if draft is None or theirs is None:
+            return self._entered(mine, manifest, held)
+        return self._entered(draft, theirs, held)
+
+    def _entered(self, dataset: Dataset, manifest: Manifest, claim: Claim) -> Dataset:
         place, ask = Place.parse(dataset.home), self._ask()
-        data = dumps(manifest).encode()
-        listing = StoredObject(_MANIFEST, len(data), f"{zlib.adler32(data):08x}", "")
-        objects = (*manifest.objects, *manifest.artifacts, listing)
-        files = {place.file(item.key): item for item in objects}
+        files = files_of(dataset, manifest)
         ask.add_files(place.rse, place.did.scope, files)
         ask.attach(place.did, sorted(files))
         ask.add_rule(place.did, place.rse, None)
-        recorded = replace(dataset, replicas=(Replica(place.rse, place.url, self._element(place.rse).site),))
-        ask.describe(place.did, self._writer.registered(recorded))
-        return recorded
+        ask.describe(place.did, self._writer.registered(dataset, claim))
+        return dataset
+
+    def _at_home(self, dataset: Dataset) -> Dataset:
+        place = Place.parse(dataset.home)
+        return replace(dataset, replicas=(Replica(place.rse, place.url, self._element(place.rse).site),))
 
     def lookup(self, did: DID) -> Dataset:
         """Find a dataset and where it lies now; NotFound (``dataset-unknown``) with the nearest names."""
@@ -99,14 +119,23 @@ class RucioCatalog:
         if found is not None:
             return self._with_replicas(found)
         if self._ask().exists(did):
-            raise NotFound(
-                f"{did} is in Rucio, but is no dataset of lakecv (or is not finished)", Kind.DATASET_UNKNOWN,
-                f"rucio download {did}, then lakecv register FILE under another name",
-            )
+            raise self._unfinished(did)
         raise NotFound(f"there is no dataset {did}", Kind.DATASET_UNKNOWN, nearest(str(did), map(str, self.search(did.scope)), "datasets"))
+
+    def _unfinished(self, did: DID) -> NotFound:
+        if self._writer.claim(self._said(did)) is None:
+            return NotFound(
+                f"{did} is in Rucio, but is no dataset of lakecv", Kind.DATASET_UNKNOWN, f"rucio download {did}, then lakecv register FILE",
+            )
+        return NotFound(
+            f"{did} is not finished", Kind.DATASET_UNKNOWN, "wait for whoever writes it, or type the command that was interrupted again",
+        )
 
     def search(self, scope: str | None = None, where: Sequence[Condition] = ()) -> Iterator[DID]:
         """Find DIDs of a scope, or of all scopes that one owns, sorted; the server narrows, what fits is decided here."""
+        if not where and self._writer.is_exact:
+            yield from sorted(did for each in self._scopes(scope) for did in self._named(each, ()))
+            return
         yield from (dataset.did for dataset in self._datasets(scope, where))
 
     def datasets(self, scope: str | None = None) -> Iterator[Dataset]:
@@ -150,6 +179,7 @@ class RucioCatalog:
     def place(self, did: DID, write_id: str, rse: str | None) -> Replica:
         """Say where a new dataset goes, after all that could forbid it was asked."""
         self._check_scope(did.scope)
+        _check_length(did, write_id)
         element = self._element(rse or self._usual())
         if element.is_tape or not element.writable or not element.schemes:
             why = "a tape" if element.is_tape else "closed for writing" if not element.writable else "behind protocols that lakecv does not speak"
@@ -166,6 +196,16 @@ class RucioCatalog:
         self._element(rse)  # says which there are, where this is none
         left = self._ask().room(rse)
         return left[rse] if rse in left else None if self._ask().is_admin() else 0
+
+    def _check_room(self, dataset: Dataset) -> None:
+        """Refuse what the quota cannot hold, before a name is used up: Rucio never gives one twice."""
+        rse = Place.parse(dataset.home).rse
+        room = self.room(rse)
+        if room is not None and dataset.nbytes > room:
+            raise Denied(
+                f"{dataset.did} takes {dataset.nbytes} bytes at {rse}; your quota has {max(room, 0)} left", Kind.QUOTA_EXCEEDED,
+                "name another storage element (register --rse, run --to), or ask for more",
+            )
 
     def _usual(self) -> str:
         """Choose a storage element: the one at this site, else the only one that one has a quota at."""
@@ -193,7 +233,7 @@ class RucioCatalog:
         if not self._ask().knows_scope(scope):
             raise NotFound(f"Rucio knows no scope {scope!r}", Kind.SCOPE_UNKNOWN, nearest(scope, own, "scopes of yours"))
         raise Denied(
-            f"the scope {scope!r} is not yours: {self._ask().account} may not write in it", Kind.FORBIDDEN, f"--scope {self.scope}",
+            f"the scope {scope!r} is not yours: {self._ask().account} may not write in it", Kind.FORBIDDEN, f"use your own: register FILE {self.scope}:NAME, run --scope {self.scope}",
         )
 
     def _with_replicas(self, dataset: Dataset) -> Dataset:
@@ -254,14 +294,28 @@ def _fits(dataset: Dataset, where: Sequence[Condition]) -> bool:
     return all(condition.holds(facts) for condition in where)
 
 
-def _adopted(dataset: Dataset, held: Claim, home: str) -> Dataset:
-    """Take the place and the time of the claim that holds, where it is for the same content."""
-    place = Place.parse(dataset.home)
-    if held.write_id == place.write_id:
-        return dataset
-    if held.job_digest != dataset.digest:
-        raise _taken(dataset, held.job_digest)
-    return replace(dataset, home=home or replace(place, write_id=held.write_id).url, created=held.created)
+def files_of(dataset: Dataset, manifest: Manifest) -> dict[str, StoredObject]:
+    """Name the files of a dataset: data, artifacts and the manifest itself.
+
+    Raises
+    ------
+    InvalidInput
+        If a name is too long for Rucio, or two keys would have one (kind ``did-malformed``).
+    """
+    data = dumps(manifest).encode()
+    listing = StoredObject(MANIFEST, len(data), f"{zlib.adler32(data):08x}", "")
+    objects = {item.key: item for item in (*manifest.objects, *manifest.artifacts, listing)}
+    names = flat_names(Place.parse(dataset.home).prefix, list(objects))
+    return {names[key]: item for key, item in objects.items()}
+
+
+def _check_length(did: DID, write_id: str) -> None:
+    """Leave room for the longest keys that lakecv makes; Rucio takes names of 250 letters."""
+    room = _MOST_LETTERS - len(Place("x", did, write_id).prefix)
+    if room < _KEY_LETTERS:
+        raise InvalidInput(
+            f"the name of {did} is {_KEY_LETTERS - room} letters too long for the names of its files", Kind.DID_MALFORMED, "choose a shorter one",
+        )
 
 
 def _taken(dataset: Dataset, other: str) -> Conflict:

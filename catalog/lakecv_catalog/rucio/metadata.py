@@ -18,7 +18,7 @@ from lakecv_catalog.codec import decode, encode
 
 __all__ = ["IDL", "JSON", "IdlWriter", "JsonWriter", "Writer"]
 
-_STATE, _CLAIM, _HOME, _RECORD = "lakecv", "lakecv_claim", "lakecv_home", "lakecv_record"
+_STATE, _CLAIM, _DRAFT, _RECORD = "lakecv", "lakecv_claim", "lakecv_draft", "lakecv_record"
 _CLAIMED, _REGISTERED = "claim", "dataset"
 _OPERATORS = {"=": "", "!=": ".ne", ">": ".gt", ">=": ".gte", "<": ".lt", "<=": ".lte"}
 _COLUMNS = frozenset((
@@ -41,17 +41,21 @@ class Writer(Protocol):
     def asked(self, name: str) -> str:
         """Name of a DID as that plugin wants to be asked."""
 
-    def claimed(self, claim: Claim, home: str = "") -> Mapping[str, object]:
-        """Say a claim, and where the data lie already that it is for."""
+    @property
+    def is_exact(self) -> bool:
+        """True where what passes the filter of no condition is registered."""
 
-    def registered(self, dataset: Dataset) -> Mapping[str, object]:
-        """Say a record and its facts."""
+    def claimed(self, claim: Claim, draft: Dataset | None = None) -> Mapping[str, object]:
+        """Say a claim, and the record that is to follow where its data are stored already."""
+
+    def registered(self, dataset: Dataset, claim: Claim) -> Mapping[str, object]:
+        """Say a record, its facts, and the claim that it was made under."""
 
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
         """Find the claim in what is said of a DID."""
 
-    def home(self, said: Mapping[str, Any]) -> str:
-        """Find where the data of a claim lie; empty where it does not say so."""
+    def draft(self, said: Mapping[str, Any]) -> Dataset | None:
+        """Find the record that a claim announced."""
 
     def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
         """Find the record in what is said of a DID; Corrupt where it cannot be read."""
@@ -64,27 +68,29 @@ class JsonWriter:
     """Plain keys, for Rucio's own JSON plugin."""
 
     plugin = "JSON"
+    is_exact = True
 
     def asked(self, name: str) -> str:
         """Name of a DID as it is."""
         return name
 
-    def claimed(self, claim: Claim, home: str = "") -> Mapping[str, object]:
+    def claimed(self, claim: Claim, draft: Dataset | None = None) -> Mapping[str, object]:
         """Say a claim."""
-        return {_STATE: _CLAIMED, _CLAIM: dump(claim).decode(), _HOME: home}
+        drafted = {_DRAFT: encode(draft).decode()} if draft is not None else {}
+        return {_STATE: _CLAIMED, _CLAIM: dump(claim).decode(), **drafted}
 
-    def registered(self, dataset: Dataset) -> Mapping[str, object]:
+    def registered(self, dataset: Dataset, claim: Claim) -> Mapping[str, object]:
         """Say a record and its facts."""
         facts = {_key(name): value for name, value in facts_of(dataset).items()}
-        return {**facts, _STATE: _REGISTERED, _RECORD: encode(dataset).decode()}
+        return {**facts, _STATE: _REGISTERED, _CLAIM: dump(claim).decode(), _RECORD: encode(dataset).decode()}
 
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
         """Find the claim."""
         return load(Claim, str(said[_CLAIM]).encode()) if _CLAIM in said else None
 
-    def home(self, said: Mapping[str, Any]) -> str:
-        """Find where its data lie."""
-        return str(said.get(_HOME, ""))
+    def draft(self, said: Mapping[str, Any]) -> Dataset | None:
+        """Find the record that a claim announced."""
+        return decode(str(said[_DRAFT]).encode()) if _DRAFT in said else None
 
     def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
         """Find the record."""
@@ -103,6 +109,8 @@ class IdlWriter:
     publish (idl-rucio, seen 2025-06); never tried on their server.
     """
 
+    is_exact = False
+
     def __init__(self, plugin: str = "IDL") -> None:
         self.plugin = plugin
 
@@ -110,17 +118,19 @@ class IdlWriter:
         """Name of a DID as that plugin takes it: what is before the colon tells it not to ask the blockchain."""
         return f"get-metadata_handling:{name}" if self.plugin == "IDL" else name
 
-    def claimed(self, claim: Claim, home: str = "") -> Mapping[str, object]:
+    def claimed(self, claim: Claim, draft: Dataset | None = None) -> Mapping[str, object]:
         """Say a claim."""
-        return _document(claim.did, claim.created, {_CLAIM: dump(claim).decode(), _HOME: home}, digest="")
+        drafted = {_DRAFT: encode(draft).decode()} if draft is not None else {}
+        return _document(claim.did, claim.created, {_CLAIM: dump(claim).decode(), **drafted}, digest="")
 
-    def registered(self, dataset: Dataset) -> Mapping[str, object]:
+    def registered(self, dataset: Dataset, claim: Claim) -> Mapping[str, object]:
         """Say a record, its facts, and what IDL has columns for."""
         facts = facts_of(dataset)
         frame = dataset.cube.axis.frame if dataset.cube.axis is not None else None
         columns = {"COMMENT": dataset.title, "REFERENCE_FRAME": frame or "", "MEAS_TYPE": facts.get("quantity", ""), "MEAS_UNIT": facts.get("axis_unit", ""),
                    "MEAS_FORMAT": facts["dtype"], "DATA_QUALITY": "L4" if dataset.made_by else "L0"}  # fmt: skip
-        said = {**columns, **{f"lakecv_{name}": value for name, value in facts.items()}, _RECORD: encode(dataset).decode()}
+        said = {**columns, **{f"lakecv_{name}": value for name, value in facts.items()}}
+        said |= {_CLAIM: dump(claim).decode(), _RECORD: encode(dataset).decode()}
         return _document(dataset.did, dataset.created, said, digest=dataset.digest)
 
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
@@ -128,9 +138,10 @@ class IdlWriter:
         text = _opened(said).get(_CLAIM.upper())
         return load(Claim, str(text).encode()) if text else None
 
-    def home(self, said: Mapping[str, Any]) -> str:
-        """Find where its data lie."""
-        return str(_opened(said).get(_HOME.upper(), ""))
+    def draft(self, said: Mapping[str, Any]) -> Dataset | None:
+        """Find the record that a claim announced."""
+        text = _opened(said).get(_DRAFT.upper())
+        return decode(str(text).encode()) if text else None
 
     def dataset(self, said: Mapping[str, Any]) -> Dataset | None:
         """Find the record."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from json import JSONDecodeError
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lakecv.errors import Denied, Kind, LakeCVError, NotFound
+from lakecv.errors import Denied, Kind, NotFound
 from lakecv.facts import Fact
 from lakecv.patience import patiently
 from lakecv.records import DID, Rule, StoredObject
@@ -28,6 +31,7 @@ __all__ = ["Element", "Held", "Located", "Server", "here", "server"]
 T = TypeVar("T")
 _BATCH = 1000
 _WAIT_SECONDS = 20.0
+_ELEMENT_SECONDS = 60.0
 _SCHEMES = ("https", "davs", "root", "file")
 
 
@@ -60,7 +64,7 @@ class Located:
 
     nbytes: int
     adler32: str
-    url: str
+    url: str = field(repr=False)  # it may be signed
 
 
 def here() -> str:
@@ -70,7 +74,12 @@ def here() -> str:
 
 def server() -> Server:
     """Open the server that the environment names; one per process, account and home."""
-    return _server(os.getpid(), tuple(sorted(identity().items())))
+    with _opening:  # the client's constructor is nothing for two threads at once
+        return _server(os.getpid(), tuple(sorted(identity().items())))
+
+
+_opening = Lock()
+os.register_at_fork(after_in_child=_opening._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001  (as threading's own locks do)
 
 
 @lru_cache(maxsize=4)
@@ -83,7 +92,7 @@ class Server:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._elements: dict[str, Element] = {}
+        self._elements: dict[str, tuple[float, Element]] = {}
         self.ca = ca_file()
 
     @property
@@ -195,12 +204,14 @@ class Server:
 
     # --- storage elements ---------------------------------------------------------------------------------------------
     def element(self, rse: str) -> Element:
-        """Look a storage element up; remembered for as long as this process lives."""
-        if rse not in self._elements:
+        """Look a storage element up; remembered for a minute, as it may be closed at any time."""
+        since, known = self._elements.get(rse, (0.0, None))
+        if known is None or time.monotonic() - since > _ELEMENT_SECONDS:
             settings = self._ask(f"look up {rse}", lambda client: client.get_rse(rse))
             attributes = self._ask(f"look up {rse}", lambda client: client.list_rse_attributes(rse))
-            self._elements[rse] = _element(settings, attributes)
-        return self._elements[rse]
+            known = _element(settings, attributes)
+            self._elements[rse] = (time.monotonic(), known)
+        return known
 
     def elements(self) -> list[str]:
         """Names of all storage elements."""
@@ -255,12 +266,13 @@ class Server:
         return word
 
     def _ask(self, doing: str, ask: Callable[[Client], T]) -> T:
+        from requests.exceptions import RequestException
+        from rucio.common.exception import RucioException
+
         def call() -> T:
             try:
                 return ask(self._client)
-            except LakeCVError:
-                raise
-            except Exception as err:
+            except (RucioException, RequestException, JSONDecodeError, OSError) as err:
                 raise explain(err, doing) from err
 
         return patiently(call, _WAIT_SECONDS)

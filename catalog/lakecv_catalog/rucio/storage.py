@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,9 +19,11 @@ from urllib.parse import unquote, urlsplit
 
 from lakecv_plugins.storage.wires import AddressedObjects, Operation, Wire
 
-from lakecv.errors import Infeasible, Kind, LakeCVError, NotFound
+from lakecv.canonical import loads
+from lakecv.errors import Corrupt, Infeasible, Kind, LakeCVError, NotFound
+from lakecv.patience import many
 from lakecv.ports import ObjectInfo, ObjectIO, StoragePlugin
-from lakecv.records import flat_name
+from lakecv.records import Manifest, flat_name
 from lakecv_catalog.rucio.places import SCHEME, Place
 from lakecv_catalog.rucio.server import Located, Server, server
 
@@ -29,11 +32,12 @@ if TYPE_CHECKING:
 
     from zarr.abc.store import Store
 
-__all__ = ["RseStorage"]
+__all__ = ["MANIFEST", "RseStorage", "stored_manifest"]
 
 _SIGNED_SECONDS = 3600
 _RENEWED_SECONDS = 2400  # urls are asked for anew when they are so old: the rest is for the request that uses one
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+"""Key of a dataset's manifest: it lies with the data, as a file of its own."""
 
 
 class RseStorage:
@@ -57,29 +61,58 @@ class RseStorage:
         return ReadingStore(self.objects(url, access))
 
 
-class _Urls:
-    """Address of each object of one copy of a dataset, for an operation."""
+def stored_manifest(place: Place, digest: str, ask: Callable[[], Server]) -> Manifest | None:
+    """Read the manifest of data that were stored and never registered; None where not all of them are there.
 
-    def __init__(self, place: Place, ask: Callable[[], Server]) -> None:
-        self._place, self._ask, self._lock = place, ask, Lock()
+    Raises
+    ------
+    Unavailable, Denied
+        If the storage does not say what is there.
+    """
+    objects = AddressedObjects(place.url, _Urls(place, ask, by_listing=False), _Wires(ask), lambda _: ())
+    try:
+        manifest = loads(Manifest, objects.get(MANIFEST))
+    except (NotFound, Corrupt):
+        return None
+    if manifest.digest != digest:
+        return None
+    items = list(manifest.by_key.values())
+    found = many(objects.head, [item.key for item in items])
+    whole = all(info is not None and info.nbytes == item.nbytes for info, item in zip(found, items, strict=True))
+    return manifest if whole else None
+
+
+class _Urls:
+    """Address of each object of one copy of a dataset, for an operation.
+
+    With ``by_listing`` an object of a registered dataset is read where the catalog says that it is; without, and before it is
+    registered, where the storage element's own rule puts it.
+    """
+
+    def __init__(self, place: Place, ask: Callable[[], Server], *, by_listing: bool = True) -> None:
+        self._place, self._ask, self._by_listing, self._lock = place, ask, by_listing, Lock()
         self._files: Mapping[str, Located] = {}
         self._since = float("-inf")
+        self._asking: Future[None] | None = None
         self._signed: dict[tuple[str, str], tuple[float, str]] = {}
 
     def __call__(self, key: str, operation: Operation) -> str:
         """Url that is good for the operation now."""
         name = self._place.file(key)
-        if operation == "read" and (files := self._listed()):
+        if operation == "read" and self._by_listing and (files := self._listed()):
             found = files.get(name)
-            if found is None:
-                raise NotFound(f"{self._place.rse} has no replica of {self._place.did.scope}:{name}", Kind.OBJECT_UNKNOWN, "use another replica")
+            if found is None:  # no proof of damage: the catalog may have closed it for a while
+                raise Infeasible(
+                    f"Rucio lists no readable replica of {self._place.did.scope}:{name} at {self._place.rse}", Kind.NO_REPLICA_REACHABLE,
+                    f"lakecv rules {self._place.did} shows where copies should be",
+                )
             return found.url
         return self._made(name, operation)
 
     def listing(self, prefix: str) -> Iterator[ObjectInfo]:
         """Objects that Rucio says are there; keys are known by the manifest, as names have lost their slashes."""
         files = self._listed()
-        keys = {flat_name(self._place.prefix, key): key for key in (_MANIFEST, *self._keys())} if files else {}
+        keys = {flat_name(self._place.prefix, key): key for key in (MANIFEST, *self._keys())} if files else {}
         for name, file in files.items():
             key = keys.get(name, name.removeprefix(f"{self._place.prefix}."))
             if not prefix or key.startswith(f"{prefix}/"):
@@ -87,19 +120,35 @@ class _Urls:
 
     def _keys(self) -> list[str]:
         try:
-            said = json.loads(_Wires(self._ask).get(self(_MANIFEST, "read")))
+            said = json.loads(_Wires(self._ask).get(self(MANIFEST, "read")))
             return [item["key"] for part in ("objects", "artifacts") for item in said.get(part, ())]
         except (LakeCVError, ValueError, TypeError, KeyError, AttributeError):
             return []
 
     def _listed(self) -> Mapping[str, Located]:
-        """Files of a registered dataset; nothing where it is not registered yet, which is asked once per object then."""
+        """Files of a registered dataset; nothing where it is not registered yet.  One thread asks, the others wait for its answer."""
         with self._lock:
-            if time.monotonic() - self._since > _RENEWED_SECONDS:
-                found = self._ask().located(self._place.did, self._place.rse, _SIGNED_SECONDS)
-                self._files = {name: file for name, file in found.items() if name.startswith(f"{self._place.prefix}.")}
-                self._since = time.monotonic()
-            return self._files
+            if time.monotonic() - self._since <= _RENEWED_SECONDS:
+                return self._files
+            mine = self._asking is None
+            asking = self._asking = self._asking or Future()
+        if mine:
+            self._look(asking)
+        asking.result()
+        return self._files
+
+    def _look(self, asking: Future[None]) -> None:
+        try:
+            found = self._ask().located(self._place.did, self._place.rse, _SIGNED_SECONDS)
+        except BaseException as err:  # whatever it is, those who wait get it too
+            with self._lock:
+                self._asking = None
+            asking.set_exception(err)
+            raise
+        with self._lock:
+            self._files = {name: file for name, file in found.items() if name.startswith(f"{self._place.prefix}.")}
+            self._since, self._asking = time.monotonic(), None
+        asking.set_result(None)
 
     def _made(self, name: str, operation: Operation) -> str:
         """Make the url of a file that is not registered, as Rucio's own clients do, and have it signed."""
