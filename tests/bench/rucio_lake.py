@@ -98,14 +98,14 @@ def _by_hand(scope, objects):
     place, client = Place.parse(dataset.home), server()._client
     did = {"scope": scope, "name": dataset.did.name}
     claim = Claim(dataset.did, dataset.digest, place.write_id, dataset.created)
-    client.add_dataset(**did, meta=dict(JSON.claimed(claim)))
+    client.add_dataset(**did, meta=dict(JSON.claimed(claim, dataset)))
     names = [place.file(key) for key in ("manifest.json", *manifest.by_key)]
     files = [{"scope": scope, "name": name, "bytes": 1, "adler32": "00000001"} for name in names]
     for start in range(0, len(files), BATCH):
         client.add_replicas(RSE, files[start : start + BATCH])
         client.attach_dids(**did, dids=[{"scope": scope, "name": name} for name in names[start : start + BATCH]])
     client.add_replication_rule([did], 1, RSE)
-    client.set_metadata_bulk(**did, meta=dict(JSON.registered(dataset)))
+    client.set_metadata_bulk(**did, meta=dict(JSON.registered(dataset, claim)))
 
 
 def _timed(side):

@@ -48,7 +48,7 @@ def cube_content(seed):
     return {info.key: memory.get(info.key) for info in memory.list()}
 
 
-def convert(request, watch):
+def convert(request, watch, _note=None):
     """Stand in for the reading of a file, whose name is the seed."""
     done = write_cube(registry.open_objects(request.url), int(Path(request.path).stem))
     watch(1, 1)
