@@ -76,7 +76,11 @@ def _end(done: Sequence[Verification]) -> None:
         count = len(each.findings) - len(each.extra)
         what = f"{count} of {each.objects} objects" if each.objects else "the record"
         note(f"error: {what} of {each.did} {'are' if each.objects else 'is'} not what was promised [{Kind.CHECKSUM_MISMATCH}]")
-    note("hint: lakecv repair DID --from SOURCE: another dataset with the same bytes, a backup folder or the original file")
+    broken = next((each for each in wrong if each.missing or each.corrupt), None)
+    if broken is None:
+        note("hint: no byte is wrong; records disagree with each other: lakecv show DID, and ask who runs the catalog")
+    else:
+        note(f"hint: lakecv repair {broken.did} --from SOURCE: another dataset with the same bytes, a backup folder or the original file")
     raise typer.Exit(Corrupt.exit_code)
 
 

@@ -147,11 +147,11 @@ def raced(place):
 
     usual = registering.convert_apart
 
-    def convert(request, watch):
+    def convert(request, watch, *more):
         place.patch.setattr(registering, "convert_apart", usual)
         assert not place.open().register(place.words["cube"], "museo:raced").was_there
         place.before = place.objects()
-        return usual(request, watch)
+        return usual(request, watch, *more)
 
     place.patch.setattr(registering, "convert_apart", convert)
 

@@ -171,8 +171,8 @@ def interrupted(place):
 def interrupted_registration(place):
     """Ctrl-C while a file is converted."""
 
-    def convert(request, watch):
-        convert_here(request, watch)
+    def convert(request, watch, *more):
+        convert_here(request, watch, *more)
         interrupt()
 
     place.patch.setattr(registering, "convert_apart", convert)

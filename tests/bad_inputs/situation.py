@@ -44,7 +44,7 @@ class Typed:
 
 @dataclass
 class Place:
-    """One try.  ``after`` holds what else must be true when the command has ended."""
+    """One try.  ``after`` holds what else must be true when the command has ended; ``elsewhere`` lists what a server keeps."""
 
     folder: Path
     lake: Path
@@ -55,6 +55,8 @@ class Place:
     type: Callable[..., Typed] | None = None
     changes_lake: bool = False
     fixture: Callable[[str], object] | None = None
+    scope: str = "museo"
+    elsewhere: Callable[[], dict[str, bytes]] = dict
 
     def command(self, *words):
         """Type a command, in this process unless the row says otherwise."""
@@ -81,11 +83,16 @@ class Place:
         self.patch.setattr(registering, "convert_apart", child.convert_apart)
 
     def open(self):
-        return Lake(self.lake, scope="museo")
+        return Lake(self.lake, scope=self.scope)
 
     def objects(self):
         """Every object of the lake with its bytes."""
-        return {str(path.relative_to(self.lake)): path.read_bytes() for path in sorted(self.lake.rglob("*")) if path.is_file()}
+        return files_of(self.lake) | self.elsewhere()
+
+
+def files_of(folder):
+    """Every file of a folder with its bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def cube(ny=12, nx=10, channels=8, seed=0, dtype="uint16"):
@@ -102,12 +109,12 @@ def saved(folder, values, name="other.npy"):
     return folder / name
 
 
-def convert_here(request, watch):
+def convert_here(request, watch, note=lambda _: None):
     """Serve a request without the child process: same code, a second faster."""
     asked = loads(child.Request, dumps(request))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return from_json(Converted, to_json(child.serve(asked, watch)))
+        return from_json(Converted, to_json(child.serve(asked, watch, note)))
 
 
 def work_here(patch):

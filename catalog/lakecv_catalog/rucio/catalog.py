@@ -106,6 +106,8 @@ class RucioCatalog:
         ask.add_files(place.rse, place.did.scope, files)
         ask.attach(place.did, sorted(files))
         ask.add_rule(place.did, place.rse, None)
+        if (described := self._record(place.did)) is not None:  # another finisher was here first, perhaps with his own data
+            return described
         ask.describe(place.did, self._writer.registered(dataset, claim))
         return dataset
 
@@ -258,11 +260,19 @@ class RucioCatalog:
     def replicate(self, did: DID, rses: str, lifetime_seconds: int | None) -> Rule:
         """Ask for a copy; the newest rule that asks for the same is given back."""
         self.lookup(did)  # says which there are, where this is none
-        return self._ask().add_rule(did, rses, lifetime_seconds)
+        try:
+            return self._ask().add_rule(did, rses, lifetime_seconds)
+        except NotFound as err:
+            hint = nearest(rses, self._ask().elements(), "storage elements")
+            raise NotFound(f"no storage element fits {rses!r}", Kind.RSE_UNKNOWN, hint) from err
 
     def rules(self, did: DID) -> Sequence[Rule]:
         """List the rules of a dataset, oldest first."""
-        return self._ask().rules(did)
+        try:
+            return self._ask().rules(did)
+        except NotFound:
+            self.lookup(did)  # says which there are
+            raise
 
     def report(self, dataset: Dataset, damages: Sequence[Damage]) -> str:
         """Declare files bad, or suspicious where one has no authority over the storage element."""

@@ -84,7 +84,7 @@ os.register_at_fork(after_in_child=_opening._at_fork_reinit)  # type: ignore[att
 
 @lru_cache(maxsize=4)
 def _server(_process: int, _identity: tuple[tuple[str, str], ...]) -> Server:
-    return Server(patiently(connect, _WAIT_SECONDS))
+    return Server(patiently(connect))
 
 
 class Server:

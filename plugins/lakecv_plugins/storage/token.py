@@ -23,7 +23,7 @@ _SHARED = Path("/tmp")  # noqa: S108  (the specification names it; a file of ano
 _LETTERS = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)  # RFC 6750, 2.1
 _JWT_PARTS = 3
 _MOST_NBYTES = 1 << 16
-_RENEW = "get a new one (oidc-token, htgettoken), then lakecv resume"
+_RENEW = "get a new one (oidc-token, htgettoken), then type the same command again"
 
 
 def find_token() -> str | None:

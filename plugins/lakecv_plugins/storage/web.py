@@ -5,6 +5,7 @@ A server that overwrites is read from and not written to: it is tried at the fir
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from threading import Lock
@@ -79,6 +80,14 @@ class _Place:
 _WIRE = WebWire()
 _lock = Lock()
 _proven: set[str] = set()
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  (a thread that is not in the child may have held it)
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _check_writes(wire: WebWire, base: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
+from weakref import WeakSet
 
 from lakecv.errors import Denied, InvalidInput, Kind
 from lakecv_plugins.storage.token import find_token
@@ -43,12 +44,22 @@ class _Identity(NamedTuple):
 
 
 class Pool:
-    """Connections that threads share; ``ca`` is the file with the authorities that are trusted."""
+    """Connections that the threads of one process share; ``ca`` is the file with the authorities that are trusted."""
 
     def __init__(self, ca: str | None = None) -> None:
         self._ca = ca
         self._lock = Lock()
         self._open: dict[bool, tuple[_Identity, PoolManager]] = {}
+        self._of_parents: list[object] = []
+        _POOLS.add(self)
+
+    def forget_connections(self) -> None:
+        """Begin anew in a forked child, where two processes would read each other's answers.
+
+        The parent's connections are kept and not touched: their locks may be held by threads that are not here.
+        """
+        self._of_parents.append(self._open)
+        self._lock, self._open = Lock(), {}
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"",
@@ -91,6 +102,17 @@ class Pool:
                 manager = _connections(wanted)
                 self._open[known] = wanted, manager
             return manager
+
+
+_POOLS: WeakSet[Pool] = WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_POOLS):
+        pool.forget_connections()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def is_signed(url: str) -> bool:
