@@ -1,7 +1,10 @@
 """Reads of a dataset that lies at several places: every byte is proven, and a place that fails is followed by the next.
 
-One way through for one replica and for many.  A range that ends with its own crc32c, as every chunk and every index of a
-shard that lakecv writes does, proves itself; for any other the whole object is fetched and compared with the manifest.
+One way through for one replica and for many.  An object up to 16 MiB is fetched whole from a place before parts of it are
+trusted there, and compared with the manifest.  Of a larger shard the index is, from which its crc32c follows; then a range
+that ends with its own crc32c, as every chunk and every index that lakecv writes does, proves itself.  For any other the
+whole object is fetched.  That leaves one thing that only whole reads see, as those of ``verify`` and ``fetch``: two
+shards above 16 MiB that were swapped, all of whose chunks have the same lengths, one by one.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ from threading import Lock
 
 from lakecv import registry
 from lakecv.errors import Corrupt, Denied, Infeasible, Kind, LakeCVError, NotFound, Unavailable
-from lakecv.lake_io.codec import crc32c
-from lakecv.lake_io.objects import DAMAGED
+from lakecv.lake_io.objects import DAMAGED, describe
 from lakecv.lake_io.place import LOCAL, locate
+from lakecv.lake_io.proof import Blobs, Kept, covers, prove_themselves, shard_crc32c
 from lakecv.lake_io.publish import MANIFEST, load_manifest
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import Access, Damage, Dataset, Manifest, Replica, StoredObject
@@ -26,9 +29,8 @@ __all__ = ["CopiedObjects", "Holder", "Seen", "ignore", "open_artifacts", "open_
 Seen = Callable[[Damage], None]
 """Told of every damaged object, once."""
 
-Blobs = Sequence[bytes | memoryview]
-
-_CRC_NBYTES = 4
+_SMALL_NBYTES = 1 << 20  # up to here a part costs what the whole does
+_WHOLE_NBYTES = 16 << 20  # up to here an object is read whole once, before parts of it are
 _MISSING = "it is in the manifest but missing"
 
 
@@ -86,7 +88,9 @@ class CopiedObjects:
         self._lock = Lock()
         self._bad: set[tuple[str, str]] = set()
         self._told: set[tuple[str, str]] = set()
-        self._last = ("", b"")
+        self._bound: set[tuple[str, str]] = set()
+        self._tails: dict[str, tuple[tuple[int, int], bytes]] = {}
+        self._kept = Kept()
 
     @property
     def url(self) -> str:
@@ -118,28 +122,33 @@ class CopiedObjects:
                 failures.append((copy, err))
             else:
                 self._bad.discard((copy.url, key))
+                self._bound.add((copy.url, key))
                 return data
         raise _verdict(key, failures)
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Blobs:
-        """Read half-open byte ranges; all of them proven, by themselves or by the whole object."""
+        """Read half-open byte ranges; all of them proven, as bytes and as those of this object.
+
+        What is up to 16 MiB is fetched whole the first time, and kept for the next ranges.  Larger, the index or the whole
+        object is proven first, place by place; see the module on what that leaves.
+        """
         record = self._record(key)
         if any(stop > record.nbytes for _, stop in ranges):
             raise Corrupt(f"{self.url}/{key} ends at byte {record.nbytes}", Kind.SHORT_READ, DAMAGED)
-        name, data = self._last
-        if name != key:
+        data = self._kept.get(key)
+        if data is None:
             order = self._order(key)
-            blobs = self._first_ranges(order, key, ranges)
+            blobs = None if covers(ranges, record.nbytes) else self._first_ranges(order, record, ranges)
             if blobs is not None:
                 return blobs
             try:
                 data = self.get(key)
             except Corrupt:
-                blobs = self._any_ranges(order[1:], key, ranges)
+                blobs = self._any_ranges(order, record, ranges)
                 if blobs is None:
                     raise
                 return blobs
-            self._last = (key, data)
+            self._kept.put(key, data)
         return [memoryview(data)[start:stop] for start, stop in ranges]
 
     def put(self, key: str, data: bytes) -> None:  # noqa: ARG002  (the port names it)
@@ -181,29 +190,58 @@ class CopiedObjects:
             raise _Bad(wrong)
         return data
 
-    def _first_ranges(self, order: Sequence[Holder], key: str, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
+    def _first_ranges(self, order: Sequence[Holder], record: StoredObject, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
         """Ranges from the first copy that can be reached; None where they prove nothing."""
         failures: list[tuple[Holder, Exception]] = []
         for copy in order:
             try:
-                blobs = copy.objects.get_ranges(key, ranges)
+                return self._ranges(copy, record, ranges)
             except LakeCVError as err:
                 if _is_damage(err):
                     return None
                 self._put_last(copy)
                 failures.append((copy, err))
-            else:
-                return blobs if _prove_themselves(blobs, ranges) else None
-        raise _verdict(key, failures)
+        raise _verdict(record.key, failures)
 
-    def _any_ranges(self, copies: Sequence[Holder], key: str, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
-        """Ranges from a copy that is not whole, where they prove themselves."""
+    def _any_ranges(self, copies: Sequence[Holder], record: StoredObject, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
+        """Ranges from a copy that is not whole, where they prove themselves and its index is this object's."""
         for copy in copies:
             with suppress(LakeCVError):
-                blobs = copy.objects.get_ranges(key, ranges)
-                if _prove_themselves(blobs, ranges):
+                blobs = self._ranges(copy, record, ranges)
+                if blobs is not None:
                     return blobs
         return None
+
+    def _ranges(self, copy: Holder, record: StoredObject, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
+        """Ranges of an object as one copy has them; None where they, or that they are of this object, are not proven."""
+        key, place = record.key, (copy.url, record.key)
+        if record.nbytes <= _SMALL_NBYTES or (record.nbytes <= _WHOLE_NBYTES and place not in self._bound):
+            return None
+        if place in self._bound:
+            blobs = copy.objects.get_ranges(key, ranges)
+            return blobs if prove_themselves(blobs, ranges) else None
+        if len(ranges) == 1 and ranges[0][1] == record.nbytes:
+            return self._index(copy, record, ranges)
+        span, tail = self._tails.get(key, (None, b""))
+        if span is None:
+            return None
+        *blobs, found = copy.objects.get_ranges(key, [*ranges, span])
+        if bytes(found) != tail or not prove_themselves(blobs, ranges):
+            return None
+        self._bound.add(place)
+        return blobs
+
+    def _index(self, copy: Holder, record: StoredObject, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
+        """Read the last bytes of a shard; None where they are not the index that the shard's crc32c follows from."""
+        [found] = blobs = copy.objects.get_ranges(record.key, ranges)
+        span, tail = self._tails.get(record.key, (None, b""))
+        if span != ranges[0] or bytes(found) != tail:
+            crc = shard_crc32c(found, record.nbytes) if prove_themselves(blobs, ranges) else None
+            if crc is None or f"{crc:08x}" != record.crc32c:
+                return None
+            self._tails[record.key] = ranges[0], bytes(found)
+        self._bound.add((copy.url, record.key))
+        return blobs
 
     def _put_last(self, copy: Holder) -> None:
         """Try the others first from now on: nobody waits for an answer that did not come, object after object."""
@@ -299,23 +337,19 @@ def _look(objects: ObjectIO, record: StoredObject) -> tuple[bytes, str]:
         if not _is_damage(err):
             raise
         return b"", _MISSING if isinstance(err, NotFound) else str(err)
-    found = f"{crc32c(data):08x}"
-    if len(data) == record.nbytes and found == record.crc32c:
+    found = describe(record.key, data)
+    if found == record:
         return data, ""
-    return data, f"its {len(data)} bytes (crc32c {found}) do not match the manifest ({record.nbytes} bytes, crc32c {record.crc32c})"
+    return data, f"its {_told(found)} do not match the manifest ({_told(record)})"
+
+
+def _told(record: StoredObject) -> str:
+    return f"{record.nbytes} bytes, adler32 {record.adler32}, crc32c {record.crc32c}"
 
 
 def _is_damage(err: LakeCVError) -> bool:
     """Say whether an error tells of an object, and not of a store that is not there or cannot be opened."""
     return isinstance(err, Corrupt) or err.kind is Kind.OBJECT_UNKNOWN
-
-
-def _prove_themselves(blobs: Blobs, ranges: Sequence[tuple[int, int]]) -> bool:
-    return len(blobs) == len(ranges) and all(
-        len(blob) == stop - start > _CRC_NBYTES
-        and crc32c(memoryview(blob)[:-_CRC_NBYTES]) == int.from_bytes(blob[-_CRC_NBYTES:], "little")
-        for blob, (start, stop) in zip(blobs, ranges, strict=True)
-    )
 
 
 def _verdict(key: str, failures: Sequence[tuple[Holder, Exception]]) -> LakeCVError:

@@ -6,6 +6,7 @@ Arrays registered in place go through zarr-python over a store that checks whole
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -164,6 +165,9 @@ _kept = local()
 def _fetchers() -> ThreadPoolExecutor:
     """Threads of this process that fetch ahead; they wait for stores and use next to no processor."""
     return ThreadPoolExecutor(_FETCHERS, thread_name_prefix="lakecv-ahead")
+
+
+os.register_at_fork(after_in_child=_fetchers.cache_clear)  # its threads stay with the parent
 
 
 def _buffer(spec: ArraySpec) -> Array:

@@ -5,12 +5,11 @@ Its own patience is that of a batch job (half an hour); ``lakecv.patience`` deci
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from lakecv.errors import Conflict, Corrupt, Denied, InternalError, InvalidInput, Kind, LakeCVError, NotFound, PluginError, Unavailable
+from lakecv.errors import Conflict, Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound, PluginError, Unavailable
 from lakecv_plugins.storage.wires import without_query
 
 __all__ = ["EXISTS", "NOT_FOUND", "SECONDS", "Place", "answer", "client", "exists", "place_of"]
@@ -63,25 +62,8 @@ _NO_ANSWER = _meaning("", Unavailable, Kind.STORE_UNREACHABLE, "{where} cannot b
 _BELOW = _meaning("", Conflict, Kind.OUTPUT_EXISTS, "{where} would lie below another object", "write under another name")
 
 
-def client() -> Any:
-    """Give the client of this process.
-
-    Raises
-    ------
-    InternalError
-        In a process that was forked from one that had used it: the client's threads are not in the child, and it would hang.
-    """
-    module, process = _client()
-    if process != os.getpid():
-        raise InternalError(
-            f"process {os.getpid()} was forked from one that had opened root:// storage (process {process})", Kind.BUG,
-            "start workers with spawn or forkserver",
-        )
-    return module
-
-
 @cache
-def _client() -> tuple[Any, int]:
+def client() -> Any:
     """Import the client, and set how long it waits where the user's environment (XRD_...) does not."""
     try:
         module: Any = import_module("XRootD.client")
@@ -91,7 +73,7 @@ def _client() -> tuple[Any, int]:
         ) from err
     for name, value in _SETTINGS.items():
         module.EnvPutInt(name, value)
-    return module, os.getpid()
+    return module
 
 
 def place_of(url: str) -> Place:

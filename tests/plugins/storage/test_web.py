@@ -4,6 +4,8 @@ import logging
 import os
 import pickle  # noqa: TID251  (how a wire comes to a worker)
 import socket
+import subprocess
+import sys
 import traceback
 from urllib.parse import urlsplit
 
@@ -19,6 +21,25 @@ from lakecv.errors import Conflict, Corrupt, Denied, Infeasible, InvalidInput, K
 from lakecv.testing.storage import StorageContract
 from tests.plugins.storage.dav import dav, write_certificate
 
+FORKED = """
+import os, sys
+from lakecv_plugins.storage.web_wire import WebWire
+wire, url = WebWire(), sys.argv[1]
+wire.get(f"{url}/0")
+held = wire.pool._lock
+held.acquire()
+kids = []
+for kid in range(3):
+    kids.append(os.fork())
+    if not kids[-1]:
+        try:
+            os._exit(sum(wire.get(f"{url}/{n % 9}") != str(n % 9).encode() * 50 for n in range(kid, 60)))
+        finally:
+            os._exit(99)
+held.release()
+wrong = sum(wire.get(f"{url}/{n}") != str(n).encode() * 50 for n in range(9))
+sys.exit(wrong + sum(os.waitpid(kid, 0)[1] != 0 for kid in kids))
+"""
 SIGNED = "?X-Amz-Signature=canary"
 
 
@@ -434,3 +455,9 @@ def test_a_wire_travels_to_a_worker(server):
     wire = WebWire()
     wire.get(f"{server.url}/a")
     assert pickle.loads(pickle.dumps(wire)).get(f"{server.url}/a") == b"1"
+
+
+def test_forked_processes_read_their_own_answers(server):
+    server.objects |= {f"/{n}": str(n).encode() * 50 for n in range(9)}
+    done = subprocess.run([sys.executable, "-c", FORKED, server.url], timeout=30, check=False)
+    assert done.returncode == 0
