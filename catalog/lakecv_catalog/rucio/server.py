@@ -204,9 +204,9 @@ class Server:
 
     # --- storage elements ---------------------------------------------------------------------------------------------
     def element(self, rse: str) -> Element:
-        """Look a storage element up; remembered for a minute, as it may be closed at any time."""
+        """Look a storage element up; remembered for a minute, one that is closed not at all: it may open at any time."""
         since, known = self._elements.get(rse, (0.0, None))
-        if known is None or time.monotonic() - since > _ELEMENT_SECONDS:
+        if known is None or not (known.readable and known.writable) or time.monotonic() - since > _ELEMENT_SECONDS:
             settings = self._ask(f"look up {rse}", lambda client: client.get_rse(rse))
             attributes = self._ask(f"look up {rse}", lambda client: client.list_rse_attributes(rse))
             known = _element(settings, attributes)
