@@ -240,7 +240,7 @@ class FakeRucio:
         doors = list(protocols) or [door("file", f"{folder}/")]
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-        given = {"fts": "local", "site": site, **attributes}
+        given = {"site": site, **attributes}
         self.state.rses[name] = Rse(name, given, doors, folder and Path(folder), rse_type)
         return self.state.rses[name]
 

@@ -7,6 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from secrets import token_hex
 from lakecv import registry
 from lakecv.api.values import Registered
 from lakecv.canonical import digest
-from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, nearest
+from lakecv.errors import Conflict, Denied, InvalidInput, Kind, LakeCVError, NotFound, nearest
 from lakecv.facts import KEY, MEASURED
 from lakecv.lake_io.child import Request, convert_apart
 from lakecv.lake_io.convert import Converted, Watch
@@ -169,7 +170,8 @@ def register(lake: str, catalog: CatalogBackend, wanted: Wanted, watch: Watch) -
         done = convert_apart(request, watch, put.append)
         manifest = _seen(objects, done)
     except BaseException:  # Ctrl-C too: nothing half-written stays
-        _remove(objects, put)
+        with suppress(LakeCVError):  # what made us come here counts
+            _remove(objects, put)
         raise
     stored = _entered(objects, catalog, _dataset(wanted, done, home), manifest)
     notes = (*done.notes, *similar)
