@@ -49,7 +49,7 @@ tests: $(READY) ## the tests alone; ARGS="-k name" chooses
 docs: $(READY) ## write the generated parts of docs/ again
 	@$(BIN)/python docs/build.py
 
-soak: $(READY) ## kills and random steps by the thousand, on folders, moto and Ceph (hours); see docs/soak.md
+soak: $(READY) ## kills and random steps by the thousand, on folders, moto, Ceph and Rucio (hours); see docs/soak.md
 	@$(BIN)/python tests/stories/soak.py
 
 bench: $(READY) ## measure speed and memory; see docs/benchmarks.md

@@ -34,7 +34,7 @@ from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
 from lakecv.lake_io.objects import put_same
-from lakecv.lake_io.place import join_url, locate, place, run_key, work_prefix
+from lakecv.lake_io.place import RUN, is_run, join_url, locate, place, run_key, work_prefix
 from lakecv.lake_io.publish import publish, table_spec
 from lakecv.numerics import exact
 from lakecv.patience import many
@@ -47,9 +47,8 @@ from lakecv.site import Site
 __all__ = ["REPORT", "Finished", "Runs"]
 
 REPORT = "report.html"
-_RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
-_SETUP = re.compile(work_prefix(f"({_RUN.pattern})") + r"/setup\.json", re.ASCII)
-_RECORD = re.compile(run_key(f"({_RUN.pattern})").replace(".", r"\."), re.ASCII)
+_SETUP = re.compile(work_prefix(f"({RUN.pattern})") + r"/setup\.json", re.ASCII)
+_RECORD = re.compile(run_key(f"({RUN.pattern})").replace(".", r"\."), re.ASCII)
 _WATCH_SECONDS, _MOST_TAKEN = 0.5, 100
 _AREAS = 8  # work areas that are kept with the records they have read; more than one process drives or watches at a time
 
@@ -165,10 +164,10 @@ class Runs:
         NotFound
             If there is no such run (kind ``run-unknown``).
         """
-        done = self._finished(run) if _RUN.fullmatch(run) else None
+        done = self._finished(run) if is_run(run) else None
         if done is not None:
             return done
-        if not _RUN.fullmatch(run) or not self._has_setup(run):
+        if not is_run(run) or not self._has_setup(run):
             known = [name for names in self._listed() for name in names]
             raise NotFound(f"there is no run '{run}'", Kind.RUN_UNKNOWN, nearest(run, known, "runs"))
         try:

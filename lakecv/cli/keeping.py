@@ -77,8 +77,11 @@ def _end(done: Sequence[Verification]) -> None:
         what = f"{count} of {each.objects} objects" if each.objects else "the record"
         note(f"error: {what} of {each.did} {'are' if each.objects else 'is'} not what was promised [{Kind.CHECKSUM_MISMATCH}]")
     broken = next((each for each in wrong if each.missing or each.corrupt), None)
-    if broken is None:
-        note("hint: no byte is wrong; records disagree with each other: lakecv show DID, and ask who runs the catalog")
+    unread = next((each for each in wrong if each.unreadable), None)
+    if broken is None and unread is None:
+        note(f"hint: no byte is wrong; records disagree with each other: lakecv show {wrong[0].did}, and ask who runs the catalog")
+    elif broken is None:
+        note("hint: nothing is known of what could not be read: type the same command again when it can be reached")
     else:
         note(f"hint: lakecv repair {broken.did} --from SOURCE: another dataset with the same bytes, a backup folder or the original file")
     raise typer.Exit(Corrupt.exit_code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lakecv.cli.jsonout import passes_at_most
 from lakecv.cli.layout import clean, duration, facts, shape, size, table
 from lakecv.plan import RunState
+from lakecv.planning.placement import HINDRANCES
 from lakecv.records import Access
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ __all__ = [
 
 _SHORT_DIGEST = 12
 Pairs = list[tuple[str, object]]
-_WHY = {
-    Access.TAPE: "it is on tape and needs staging", Access.DOWN: "the storage element is closed for reading",
-    Access.PARTIAL: "it does not hold all objects yet", Access.NO_PROTOCOL: "it offers no protocol that lakecv speaks",
-}
 
 
 def datasets(found: Sequence[Dataset]) -> list[str]:
@@ -251,7 +248,7 @@ def demo(done: Demo) -> list[str]:
 
 
 def _replica(held: Replica) -> str:
-    why = "" if held.access is Access.READY else f", not readable now: {_WHY[held.access]}"
+    why = "" if held.access is Access.READY else f", not readable now: {HINDRANCES[held.access]}"
     return f"{held.rse}{f' at site {held.site}' if held.site else ''}  {held.url}{why}"
 
 

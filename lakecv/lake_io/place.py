@@ -8,7 +8,7 @@ from lakecv.errors import InvalidInput, Kind
 from lakecv.ports import CatalogBackend, StorageElements
 from lakecv.records import DID, Replica
 
-__all__ = ["CLEARED", "FOLDERS", "data_prefix", "is_run", "join_url", "locate", "place", "run_key", "work_prefix"]
+__all__ = ["CLEARED", "FOLDERS", "LOCAL", "RUN", "data_prefix", "is_run", "join_url", "locate", "place", "run_key", "work_prefix"]
 
 FOLDERS = ("catalog", "data", "runs", "work")
 CLEARED = ("parts", "states", "commits", "failures", "reported")
@@ -17,7 +17,9 @@ CLEARED = ("parts", "states", "commits", "failures", "reported")
 LOCAL = "local"
 """What a lake without storage elements calls its own folder."""
 
-_RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
+RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
+"""Id of a run; a registration writes under another sort of id."""
+
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|/)")
 
 
@@ -67,7 +69,7 @@ def run_key(run: str) -> str:
 
 def is_run(write_id: str) -> bool:
     """Say whether a write id is that of a run, and not of a registration."""
-    return _RUN.fullmatch(write_id) is not None
+    return RUN.fullmatch(write_id) is not None
 
 
 def locate(lake: str, url: str) -> str:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lakecv.errors import InvalidInput, LakeCVError
-from lakecv.lake_io.place import CLEARED
+from lakecv.lake_io.place import CLEARED, is_run
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import DID
 
 __all__ = ["Fate", "Heap", "Leftover", "data_heaps", "did_of", "remove", "run_of", "work_heaps"]
 
 _WRITE_ID = re.compile(r"r-[0-9a-f]{10}|[0-9a-f]{12}", re.ASCII)
-_RUN = re.compile(r"r-[0-9a-f]{10}", re.ASCII)
 _DATA_DEPTH, _WORK_DEPTH = 4, 2
 _SEEN_FIRST = ("zarr.json", "manifest.json")  # removed first, so that no Zarr client opens what is half gone
 
@@ -117,7 +116,7 @@ def remove(objects: ObjectIO, heap: Heap, may_go: Callable[[Heap], str]) -> tupl
 
 
 def _is_work(parts: list[str]) -> bool:
-    return len(parts) > _WORK_DEPTH + 1 and parts[0] == "work" and bool(_RUN.fullmatch(parts[1])) and parts[2] in CLEARED
+    return len(parts) > _WORK_DEPTH + 1 and parts[0] == "work" and is_run(parts[1]) and parts[2] in CLEARED
 
 
 def _heaps(objects: ObjectIO, folder: str, belongs: Callable[[list[str]], bool], depth: int) -> list[Heap]:

@@ -12,18 +12,19 @@ from lakecv.plan import Reason
 from lakecv.records import DID, Access, Replica
 from lakecv.site import Site
 
-__all__ = ["choose_replica", "is_near"]
+__all__ = ["HINDRANCES", "choose_replica", "is_near"]
 
-_HINDRANCES = {
+HINDRANCES = {
     Access.TAPE: "on tape: it needs staging first",
     Access.DOWN: "the storage element is closed for reading now",
     Access.PARTIAL: "it does not hold all objects yet",
     Access.NO_PROTOCOL: "it offers no protocol that lakecv speaks",
 }
+"""Why a replica cannot be read now."""
 
 
 def choose_replica(
-    site: Site, replicas: Sequence[Replica], nbytes: int, did: DID | str = "DID",
+    site: Site, replicas: Sequence[Replica], nbytes: int, did: DID,
 ) -> tuple[Replica, tuple[Reason, ...]]:
     """Choose the replica that a site reads fastest.
 
@@ -57,7 +58,7 @@ def choose_replica(
                text=f"{_near(site, other)}, {_seconds(site, other, nbytes):.1f} s to read once: slower than {best.rse}")
         for other in ranked[1:]
     ]
-    reasons += [Reason(other.rse, chosen=False, text=_HINDRANCES[other.access]) for other in replicas if other not in ready]
+    reasons += [Reason(other.rse, chosen=False, text=HINDRANCES[other.access]) for other in replicas if other not in ready]
     return best, tuple(reasons)
 
 
@@ -66,7 +67,7 @@ def is_near(site: Site, replica: Replica) -> bool:
     return replica.rse in site.near or (replica.site != "" and replica.site in site.near)
 
 
-def _unreadable(replicas: Sequence[Replica], did: DID | str) -> LakeCVError:
+def _unreadable(replicas: Sequence[Replica], did: DID) -> LakeCVError:
     """Say why nothing can be read: the cause that passes soonest comes first."""
     if not replicas:
         return Infeasible("the dataset has no replica on disk", Kind.NO_REPLICA_REACHABLE, f"lakecv rules {did} shows where it should be")

@@ -30,8 +30,8 @@ def test_malformed_metadata_is_refused_before_the_lake_is_opened(lakecv, lake, w
     ("access", "line"),
     [
         (Access.READY, "INFN-PG at site Perugia  rucio://x"),
-        (Access.TAPE, "INFN-PG at site Perugia  rucio://x, not readable now: it is on tape and needs staging"),
-        (Access.DOWN, "INFN-PG at site Perugia  rucio://x, not readable now: the storage element is closed for reading"),
+        (Access.TAPE, "INFN-PG at site Perugia  rucio://x, not readable now: on tape: it needs staging first"),
+        (Access.DOWN, "INFN-PG at site Perugia  rucio://x, not readable now: the storage element is closed for reading now"),
         (Access.PARTIAL, "INFN-PG at site Perugia  rucio://x, not readable now: it does not hold all objects yet"),
         (Access.NO_PROTOCOL, "INFN-PG at site Perugia  rucio://x, not readable now: it offers no protocol that lakecv speaks"),
     ],

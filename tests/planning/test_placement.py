@@ -4,9 +4,10 @@ import pytest
 
 from lakecv.errors import Infeasible, Kind, Unavailable
 from lakecv.planning.placement import choose_replica, is_near
-from lakecv.records import Access, Replica
+from lakecv.records import DID, Access, Replica
 from lakecv.site import Link, Resources, Site
 
+CUBE = DID("museo", "tavola")
 SITE = Site("here", "local", Resources(1, 4 << 30), 2, ("INFN-PG",))
 CAUSES = [
     (Access.DOWN, Unavailable, Kind.RSE_UNREACHABLE, 6, "closed for reading"),
@@ -22,7 +23,7 @@ def held(rse, access=Access.READY, site=""):
 
 def refused(*replicas):
     with pytest.raises((Infeasible, Unavailable)) as caught:
-        choose_replica(SITE, replicas, 1)
+        choose_replica(SITE, replicas, 1, CUBE)
     assert caught.value.hint
     return caught.value
 
@@ -44,7 +45,7 @@ def test_a_site_that_names_nothing_as_near_has_nothing_near():
 
 
 def test_the_replica_at_the_site_is_read_though_another_comes_first():
-    chosen, reasons = choose_replica(SITE, (held("CNAF", site="CNAF"), held("PG-DISK", site="INFN-PG")), 10**9)
+    chosen, reasons = choose_replica(SITE, (held("CNAF", site="CNAF"), held("PG-DISK", site="INFN-PG")), 10**9, CUBE)
     assert chosen.rse == "PG-DISK"
     assert [(reason.subject, reason.chosen) for reason in reasons] == [("PG-DISK", True), ("CNAF", False)]
     assert reasons[0].text.startswith("near here")
@@ -54,21 +55,21 @@ def test_the_replica_at_the_site_is_read_though_another_comes_first():
 
 def test_of_two_that_are_as_fast_the_choice_is_always_the_same():
     pair = (held("B"), held("A"))
-    assert choose_replica(SITE, pair, 1)[0] == choose_replica(SITE, pair[::-1], 1)[0] == held("A")
+    assert choose_replica(SITE, pair, 1, CUBE)[0] == choose_replica(SITE, pair[::-1], 1, CUBE)[0] == held("A")
 
 
 @pytest.mark.parametrize("access", [cause[0] for cause in CAUSES])
 def test_a_far_replica_that_can_be_read_is_taken_before_a_near_one_that_cannot(access):
     near = held("INFN-PG", access)
-    chosen, reasons = choose_replica(SITE, (near, held("CNAF")), 1)
+    chosen, reasons = choose_replica(SITE, (near, held("CNAF")), 1, CUBE)
     assert chosen.rse == "CNAF"
     assert [(reason.subject, reason.chosen) for reason in reasons] == [("CNAF", True), ("INFN-PG", False)]
-    assert len({choose_replica(SITE, (held("INFN-PG", each), held("CNAF")), 1)[1][1].text for each, *_ in CAUSES}) == len(CAUSES)
+    assert len({choose_replica(SITE, (held("INFN-PG", each), held("CNAF")), 1, CUBE)[1][1].text for each, *_ in CAUSES}) == len(CAUSES)
 
 
 def test_a_fast_link_to_what_cannot_be_read_changes_nothing():
     fast = Site("here", "local", Resources(1, 4 << 30), 2, ("INFN-PG",), (Link("TAPE", 1e12, 0.0),))
-    assert choose_replica(fast, (held("TAPE", Access.TAPE), held("CNAF")), 10**9)[0].rse == "CNAF"
+    assert choose_replica(fast, (held("TAPE", Access.TAPE), held("CNAF")), 10**9, CUBE)[0].rse == "CNAF"
 
 
 @pytest.mark.parametrize(("access", "error", "kind", "code", "text"), CAUSES)

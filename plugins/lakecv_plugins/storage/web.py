@@ -18,7 +18,7 @@ from lakecv_plugins.storage.names import part_of
 from lakecv_plugins.storage.web_body import address, body_of
 from lakecv_plugins.storage.web_listing import walk
 from lakecv_plugins.storage.web_wire import WebWire
-from lakecv_plugins.storage.wires import AddressedObjects, Operation, without_query
+from lakecv_plugins.storage.wires import HOST, AddressedObjects, Operation, without_query
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["WebStorage", "WebWire"]
 
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*", re.ASCII)
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 class WebStorage:
@@ -133,7 +132,7 @@ def _base(url: str, access: str | None) -> str:
         )
     path = parts.path.rstrip("/")
     odd = not _PATH.fullmatch(path) or {"", ".", ".."} & set(path.split("/")[1:])
-    if parts.scheme not in {"https", "davs", "http"} or parts.query or parts.fragment or odd or not _HOST.fullmatch(parts.netloc):
+    if parts.scheme not in {"https", "davs", "http"} or parts.query or parts.fragment or odd or not HOST.fullmatch(parts.netloc):
         raise InvalidInput(f"'{shown}' does not name a folder of a web server", Kind.PATH_MALFORMED, "write https://host/prefix")
     return f"{'http' if parts.scheme == 'http' else 'https'}://{parts.netloc}{path}"
 

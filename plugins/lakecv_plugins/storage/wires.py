@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv_plugins.storage.names import check_key
 
-__all__ = ["Address", "AddressedObjects", "Operation", "Wire", "without_query"]
+__all__ = ["HOST", "Address", "AddressedObjects", "Operation", "Wire", "without_query"]
 
 Operation = Literal["read", "write", "delete"]
 Address = Callable[[str, Operation], str]
+HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?", re.ASCII)
+"""A host and perhaps a port, and nothing else that a url may hold before its path."""
+
 _USER = re.compile(r"(?<=//)[^/@]*@")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from lakecv.errors import Infeasible, InvalidInput, Kind
 from lakecv.ports import Ability, ObjectIO, ProbedStorage, StoragePlugin
 from lakecv_plugins.storage.names import part_of
-from lakecv_plugins.storage.wires import AddressedObjects, Operation, without_query
+from lakecv_plugins.storage.wires import HOST, AddressedObjects, Operation, without_query
 from lakecv_plugins.storage.xrootd_wire import XrootdWire, walk
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["XrootdStorage", "XrootdWire"]
 
 _PATH = re.compile(r"/{1,2}[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?", re.ASCII)
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 class XrootdStorage:
@@ -82,7 +81,7 @@ def _base(url: str, access: str | None) -> str:
             "an XRootD server's credentials are not named", Kind.OPTION_INVALID, "leave the access out, and set BEARER_TOKEN_FILE or X509_USER_PROXY",
         )
     odd = not _PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/"))
-    if parts.scheme not in {"root", "roots"} or parts.query or parts.fragment or odd or not _HOST.fullmatch(parts.netloc):
+    if parts.scheme not in {"root", "roots"} or parts.query or parts.fragment or odd or not HOST.fullmatch(parts.netloc):
         raise InvalidInput(f"'{shown}' does not name a folder of an XRootD server", Kind.PATH_MALFORMED, "write root://host:1094//prefix")
     return f"{parts.scheme}://{parts.netloc}//{parts.path.strip('/')}"
 
