@@ -50,7 +50,7 @@ class Plan:
     blocks: tuple[Block, ...]
     stages: tuple[Stage, ...]
     site: str
-    scheduler: str
+    executor: str
     workers: int
     threads: int
     replica: Replica

@@ -33,6 +33,7 @@ __all__ = [
     "Model",
     "ObjectIO",
     "ObjectInfo",
+    "ProbedSite",
     "ProbedStorage",
     "ReadHints",
     "ReducibleModel",
@@ -319,3 +320,11 @@ class SiteExecutor(Protocol):
 
     def pool(self, site: Site, plan: Plan, work: Callable[[Task], Outcome]) -> AbstractContextManager[WorkerPool]:
         """Start workers that run ``work``, an importable function; they are gone at exit."""
+
+
+@runtime_checkable
+class ProbedSite(Protocol):
+    """A way to get workers that can be tried out without starting any."""
+
+    def probe(self, site: Site) -> Sequence[Ability]:
+        """Try what workers need: the batch system's commands, its queue, the shared folder, an address to dial."""

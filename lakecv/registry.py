@@ -97,7 +97,7 @@ def model(name: str) -> Model[Any]:
 
 
 def site(name: str) -> SiteExecutor:
-    """Find a way to get workers by the name that a site gives as its scheduler."""
+    """Find a way to get workers by the name that a site gives as its executor."""
     from lakecv.ports import SiteExecutor
 
     return cast("SiteExecutor", _instance("site", name, SiteExecutor))

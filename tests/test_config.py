@@ -13,9 +13,10 @@ from lakecv import config
 from lakecv.config import document, machine
 from lakecv.config.grammar import BatchTable, ProfileTable, SettingsTable, checked, json_schema, nbytes
 from lakecv.errors import InvalidInput, Kind, NotFound
+from lakecv.site import Batch
 
 ROOT = Path(__file__).parent.parent
-SITE = 'scheduler = "local"\n'
+SITE = 'executor = "local"\n'
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_a_named_file_must_be_a_file(monkeypatch, tmp_path):
 
 def test_the_local_site_is_this_machine():
     found = config.site("local")
-    assert (found.scheduler, found.near, found.worker.threads) == ("local", ("local",), 1)
+    assert (found.executor, found.near, found.worker.threads) == ("local", ("local",), 1)
     assert found.max_workers == machine.cores() <= len(os.sched_getaffinity(0))
     assert 0 < found.worker.memory_nbytes * found.max_workers <= machine.memory_nbytes()
 
@@ -213,7 +214,7 @@ def test_a_profile_is_turned_into_values(sites):
           '[batch]\naccount = "x-1"\nwalltime = "48:00:30"\nprologue = ["module load gcc/13"]\nports = "8700-8800"\n')  # fmt: skip
     found = config.profile("cern")
     assert (found.site.title, found.site.near, found.site.link("a", near=True).bytes_per_second) == ("CERN", ("a", "b"), 3.0)
-    assert found.batch == config.Batch("x-1", None, 48 * 3600 + 30, ("module load gcc/13",), (8700, 8800))
+    assert found.site.batch == Batch("x-1", None, 48 * 3600 + 30, ("module load gcc/13",), (8700, 8800))
 
 
 def test_a_profile_is_found_by_its_path(tmp_path):
@@ -231,7 +232,7 @@ def test_a_profile_extends_another_table_by_table(sites):
 def test_the_shipped_local_site_may_be_replaced_or_extended(sites):
     sites(local="extends = 'local'\nmax_workers = 7")
     found = config.site("local")
-    assert (found.max_workers, found.scheduler, found.near) == (7, "local", ("local",))
+    assert (found.max_workers, found.executor, found.near) == (7, "local", ("local",))
 
 
 def test_a_site_that_is_described_twice_is_refused_with_both_places(sites):
@@ -293,7 +294,7 @@ def test_nothing_odd_gets_into_a_job_script(sites, line):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("near = ['a']", "'scheduler' is missing"), (SITE + "[worker]\nthread = 1", "did you mean 'threads'?"),
+    [("near = ['a']", "'executor' is missing"), (SITE + "[worker]\nthread = 1", "did you mean 'threads'?"),
      (SITE + "[worker]\nmemory = '4G B'", "'4G B'; expected an amount of memory"), (SITE + "max_workers = 'many'", "or 'auto'"),
      (SITE + "links = [{rse = 'a'}]", "'links.bytes_per_second' is missing"), (SITE + "near = ['a', 3]", "'near' is 3"),
      (SITE + "worker = 3", "a table with threads and memory"), ("name = 'A b'\n" + SITE, "lower-case letters")],

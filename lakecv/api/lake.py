@@ -378,7 +378,7 @@ class Lake:
 
     def job_script(self, plan: Plan) -> str:
         """Write what would be submitted for a plan, byte for byte; empty where nothing is."""
-        return registry.site(plan.scheduler).job_script(config.site(plan.site, self._settings), plan)
+        return registry.site(plan.executor).job_script(config.site(plan.site, self._settings), plan)
 
     @staticmethod
     def demo(folder: str | Path = "./lakecv-demo", *, progress: Callable[[Progress], None] | None = None) -> Demo:

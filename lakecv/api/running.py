@@ -245,7 +245,7 @@ class Runs:
         return self._publish(setup, chain, computed)
 
     def _drive(self, area: WorkArea, setup: Setup, site: Site, chain: tuple[ChainLink, ...]) -> Computed:
-        with registry.site(setup.plan.scheduler).pool(site, setup.plan, execute) as pool:
+        with registry.site(setup.plan.executor).pool(site, setup.plan, execute) as pool:
             slots = setup.plan.workers * setup.plan.threads
             crew = Crew(area, pool, slots, self.watch, self.deadline_seconds, time.monotonic())
             with threadpool_limits(1):  # as in the workers: the bits of a fit must not depend on the cores of the driver

@@ -19,12 +19,12 @@ def sites(found: Sequence[Site]) -> list[str]:
     """Table of sites."""
     rows = [
         (
-            site.name, site.scheduler, f"{site.max_workers} x {site.worker.threads}", size(site.worker.memory_nbytes),
+            site.name, site.executor, f"{site.max_workers} x {site.worker.threads}", size(site.worker.memory_nbytes),
             ", ".join(site.near) or "-", site.title,
         )
         for site in found
     ]
-    return table(("SITE", "SCHEDULER", "WORKERS x THREADS", "MEMORY/WORKER", "NEAR", "TITLE"), rows)
+    return table(("SITE", "EXECUTOR", "WORKERS x THREADS", "MEMORY/WORKER", "NEAR", "TITLE"), rows)
 
 
 def models(found: Sequence[ModelCard]) -> list[str]:

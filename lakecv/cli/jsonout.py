@@ -151,7 +151,7 @@ def plan(made: Plan, script: str) -> Document:
     return {
         "job": _job(made.job),
         "site": made.site,
-        "scheduler": made.scheduler,
+        "executor": made.executor,
         "workers": made.workers,
         "threads": made.threads,
         "replica": value(made.replica),

@@ -146,7 +146,7 @@ def plan(made: Plan) -> list[str]:
     passes = _times(passes_at_most(made), "pass")
     pairs: Pairs = [
         ("plan", f"{made.job.name} on {inputs}, {_times(len(made.blocks), 'block')}, at most {passes}"),
-        ("site", f"{made.site} ({made.scheduler}), {_times(made.workers, 'worker')} x {_times(made.threads, 'thread')}"),
+        ("site", f"{made.site} ({made.executor}), {_times(made.workers, 'worker')} x {_times(made.threads, 'thread')}"),
         ("reads", f"{near} near, {far} far, from {made.replica.rse} {made.replica.url}"),
         ("estimate", f"{duration(made.seconds)}, peak memory {size(made.memory_nbytes)}"),
         *_lines("stages", stages),

@@ -23,10 +23,14 @@ _WORD = r"^[A-Za-z0-9][A-Za-z0-9_.@+-]*$"
 _LINE = r"^[A-Za-z0-9_./][A-Za-z0-9_./=:,@%+ -]*$"
 _TEXT = r"^[^\x00-\x1f\x7f]+$"
 
+_ADDRESS = r"^(tls|tcp)://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$"
+
 Auto = Literal["auto"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+Line = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-][A-Za-z0-9_./=:,@%+ -]*$", max_length=500)]
 Memory = Annotated[str, Field(pattern=_MEMORY)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
+Option = Annotated[str, Field(pattern=r"^-{1,2}[A-Za-z][A-Za-z0-9_.=:@/+-]*$", max_length=128)]
 Rse = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=250)]
 Scope = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=25)]
 Seconds = Annotated[float, Field(ge=1, le=604_800, allow_inf_nan=False)]
@@ -55,6 +59,7 @@ class WorkerTable(_Table):
     """What one worker process offers."""
 
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(default=1, description="a whole number of threads, 1 to 1,024")
+    gpus: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="a whole number of GPUs, 0 to 64")
     memory: Auto | Memory = Field(default="auto", description="an amount of memory with its unit, such as '2GiB', or 'auto'")
 
 
@@ -64,8 +69,9 @@ class LinkTable(_Table):
     rse: Rse = Field(description="the name of a storage element")
     bytes_per_second: Annotated[float, Field(gt=0, le=1e12)] = Field(description="a speed in bytes per second")
     latency_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        default=0.05, description="the seconds before the first byte",
+        default=0.05, description="the seconds of a round trip",
     )
+    streams: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description="the number of requests on their way at once")
 
 
 class BatchTable(_Table):
@@ -75,6 +81,21 @@ class BatchTable(_Table):
     partition: Word | None = Field(default=None, description="one word of letters, digits and _ . @ + -")
     walltime: Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]$")] | None = Field(
         default=None, description="a time as HH:MM:SS, such as '01:00:00'",
+    )
+    interface: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=63)] | None = Field(
+        default=None, description="the name of a network interface, or an address of this machine, that workers can reach",
+    )
+    directives: tuple[Line, ...] = Field(
+        default=(), strict=False, description="a list of further header lines of the job script, such as '--qos=long'",
+    )
+    submit: tuple[Word | Option, ...] = Field(
+        default=(), strict=False, description="a list of further arguments of the batch system's commands, such as '-name' or 'schedd.example'",
+    )
+    folder: Annotated[str, Field(pattern=r"^[~/][A-Za-z0-9_./@+-]*$", max_length=500)] | None = Field(
+        default=None, description="a folder, absolute or from ~, that the submit host shares with the workers",
+    )
+    command: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./][A-Za-z0-9_./=:,@%+ -]*$", max_length=500)] | None = Field(
+        default=None, description="the command that stands for 'lakecv' on a worker, such as '/opt/lakecv/bin/lakecv'",
     )
     prologue: tuple[Annotated[str, Field(pattern=_LINE, max_length=500)], ...] = Field(
         default=(), strict=False, description="a list of plain command lines of letters, digits and _ . / = : , @ % + -",
@@ -98,7 +119,19 @@ class ProfileTable(_Table):
     name: Name | None = Field(default=None, description="a name of lower-case letters, digits and single hyphens")
     title: Text | None = Field(default=None, description="one line of text")
     extends: Name | None = Field(default=None, description="the name of the site whose keys hold where this file has none")
-    scheduler: Word | None = Field(default=None, description="the name of a site plugin, such as 'local'")
+    executor: Word | None = Field(default=None, description="the name of a site plugin: local, slurm, htcondor, pbs, address or a stranger's")
+    scheduler: Literal["driver", "job", "address"] = Field(
+        default="driver", description="where the site's Dask scheduler runs: 'driver', 'job' or 'address'",
+    )
+    address: Annotated[str, Field(pattern=_ADDRESS, max_length=256)] | None = Field(
+        default=None, description="the address of a Dask scheduler that runs already, such as 'tls://gateway.example:8786'",
+    )
+    work: Text | None = Field(default=None, description="the url of a prefix near the workers, where they leave what they compute")
+    tested: bool = Field(default=True, description="false where nobody has tried this profile yet")
+    speed: Annotated[float, Field(gt=0, le=1000)] = Field(default=1.0, description="how fast one thread is, 1 = a common CPU")
+    wait_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        default=0.0, description="the seconds that the first worker usually lets one wait",
+    )
     near: tuple[Rse, ...] = Field(default=(), strict=False, description="a list of storage elements, or of sites as the catalog names them, whose data count as near")
     max_workers: Auto | Count = Field(default="auto", description="a whole number of workers, 1 to 100,000, or 'auto'")
     worker: WorkerTable = Field(default_factory=WorkerTable, description="a table with threads and memory")

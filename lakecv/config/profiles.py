@@ -17,36 +17,24 @@ from lakecv.config.document import invalid, read_toml
 from lakecv.config.machine import cores, memory_nbytes
 from lakecv.config.settings import Settings, config_folder
 from lakecv.errors import InvalidInput, Kind, NotFound, nearest
-from lakecv.site import Link, Resources, Site
+from lakecv.site import Batch, Link, Resources, Scheduler, Site
 
 if TYPE_CHECKING:
     from lakecv.config.grammar import ProfileTable
 
-__all__ = ["Batch", "Profile", "profile", "profiles", "site", "sites"]
+__all__ = ["Profile", "profile", "profiles", "site", "sites"]
 
 _SYSTEM = Path("/etc/lakecv/sites")
-_THIS_MACHINE: dict[str, Any] = {"title": "this machine", "scheduler": "local", "near": ["local"]}
+_THIS_MACHINE: dict[str, Any] = {"title": "this machine", "executor": "local", "near": ["local"]}
 _SHARE_OF_MEMORY = 0.75
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """What goes into the job scripts of a batch system, in letters that are safe there."""
-
-    account: str | None = None
-    partition: str | None = None
-    walltime_seconds: int | None = None
-    prologue: tuple[str, ...] = ()
-    ports: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Profile:
-    """A site as configured: the value that planning sees, what only its scheduler needs, and the files it came from."""
+    """A site as configured, and the files it came from."""
 
     site: Site
-    batch: Batch
     origin: str
 
 
@@ -143,20 +131,23 @@ def _resolved(name: str, table: ProfileTable, origin: str, settings: Settings | 
     """Turn a checked table into values: ``auto`` becomes what this machine has."""
     from lakecv.config.grammar import nbytes
 
-    if table.scheduler is None:
-        raise invalid(f"{origin}: 'scheduler' is missing; expected the name of a site plugin", 'add scheduler = "local"')
+    if table.executor is None:
+        raise invalid(f"{origin}: 'executor' is missing; expected the name of a site plugin", 'add executor = "local"')
     threads = table.worker.threads
     workers = max(1, cores() // threads) if table.max_workers == "auto" else table.max_workers
     workers = settings.max_workers if settings and settings.max_workers else workers
     given = settings.worker_memory_nbytes if settings else None
     share = int(memory_nbytes() * _SHARE_OF_MEMORY / workers) // _MIB * _MIB
     memory = given or (share if table.worker.memory == "auto" else nbytes(table.worker.memory))
-    links = tuple(Link(link.rse, link.bytes_per_second, link.latency_seconds) for link in table.links)
-    worker = Resources(threads, memory)
-    here = os.environ.get("SITE_NAME", "") if table.scheduler == "local" else ""  # as Rucio's own clients name the site they are at
+    links = tuple(Link(link.rse, link.bytes_per_second, link.latency_seconds, link.streams) for link in table.links)
+    worker = Resources(threads, memory, table.worker.gpus)
+    here = os.environ.get("SITE_NAME", "") if table.executor == "local" else ""  # as Rucio's own clients name the site they are at
     near = (*table.near, here) if here else table.near
-    found = Site(name, table.scheduler, worker, workers, near=near, links=links, title=table.title or "")
-    return Profile(found, _batch(table), origin)
+    found = Site(
+        name, table.executor, worker, workers, near=near, links=links, title=table.title or "", scheduler=Scheduler(table.scheduler),
+        address=table.address, work=table.work, tested=table.tested, speed=table.speed, wait_seconds=table.wait_seconds, batch=_batch(table),
+    )
+    return Profile(found, origin)
 
 
 def _batch(table: ProfileTable) -> Batch:
@@ -167,7 +158,10 @@ def _batch(table: ProfileTable) -> Batch:
         seconds = hours * 3600 + minutes * 60 + rest
     low, _, high = (batch.ports or "").partition("-")
     ports = (int(low), int(high or low)) if low else None
-    return Batch(batch.account, batch.partition, seconds, batch.prologue, ports)
+    return Batch(
+        batch.account, batch.partition, seconds, batch.prologue, ports, batch.interface, batch.directives, batch.submit, batch.folder,
+        batch.command,
+    )
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def make_plan(wish: Wish, site: Site) -> Plan:
     total = int(stored * _nbytes_read(stages, memory.keep * workers >= nbytes))
     return Plan(
         job=wish.job, input=cube, output=replace(cube, arrays=wish.outputs), blocks=blocks, stages=stages,
-        site=site.name, scheduler=site.scheduler, workers=workers, threads=site.worker.threads, replica=replica,
+        site=site.name, executor=site.executor, workers=workers, threads=site.worker.threads, replica=replica,
         home=wish.home or replica.rse, nbytes_near=total if near else 0, nbytes_far=0 if near else total,
         memory_nbytes=memory.total(workers), keep_nbytes=memory.keep,
         seconds=sum(stage.seconds * _passes(stage) for stage in stages),

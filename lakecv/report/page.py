@@ -177,7 +177,7 @@ def _provenance(data: ReportData) -> list[tuple[str, list[str], bool]]:
         ("run", [run.id], True),
         ("created", [run.created], False),
         ("finished", [run.finished] if run.finished else [], False),
-        ("where", [f"{plan.site} ({plan.scheduler}), {plan.workers} workers with {plan.threads} threads each"], False),
+        ("where", [f"{plan.site} ({plan.executor}), {plan.workers} workers with {plan.threads} threads each"], False),
         ("written to", [plan.home], True),
         ("versions", [f"{name} {version}" for name, version in run.versions], True),
     ]

@@ -49,12 +49,12 @@ def profiles(place, **texts):
 
 
 def same_name_twice(place):
-    text = 'name = "cluster"\nscheduler = "local"\n'
+    text = 'name = "cluster"\nexecutor = "local"\n'
     profiles(place, one=text, two=text)
 
 
 def circle(place):
-    profiles(place, one='extends = "two"\nscheduler = "local"\n', two='extends = "one"\n')
+    profiles(place, one='extends = "two"\nexecutor = "local"\n', two='extends = "one"\n')
 
 
 def failing_plugins(place):

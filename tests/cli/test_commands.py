@@ -338,7 +338,7 @@ def test_models_shows_the_options_of_one(lakecv):
 
 
 def test_sites_plugins_and_settings_are_tables(lakecv):
-    assert "local  local      2 x 1              4.0 GB         local" in lakecv("sites").out
+    assert "local  local     2 x 1              4.0 GB         local" in lakecv("sites").out
     assert "lakecv.models  odd   odd-one  0.1      no     No module 'x'" in lakecv("plugins").out
     assert "lake  /lake  default" in lakecv("config", "show").out
 
