@@ -97,6 +97,11 @@ class Kind(StrEnum):
     NO_REPLICA_REACHABLE = "no-replica-reachable"
     STAGING_NEEDED = "staging-needed"
     PROTOCOL_UNKNOWN = "protocol-unknown"
+    BATCH_SYSTEM_MISSING = "batch-system-missing"
+    JOB_REFUSED = "job-refused"
+    VERSIONS_DIFFER = "versions-differ"
+    ADDRESS_UNUSABLE = "address-unusable"
+    NO_SITE = "no-site"
     # Corrupt
     CHECKSUM_MISMATCH = "checksum-mismatch"
     SHORT_READ = "short-read"

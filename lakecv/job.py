@@ -30,6 +30,7 @@ class StageKind(StrEnum):
     SAMPLE = "sample"
     REDUCE = "reduce"
     MAP = "map"
+    MERGE = "merge"
     PACK = "pack"
 
 

@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from lakecv.cube import Block, CubeSpec, Window
 from lakecv.job import Job, StageKind
-from lakecv.records import DID, Damage, Replica
+from lakecv.records import DID, Damage
 
-__all__ = ["Outcome", "Plan", "Progress", "Reason", "Run", "RunState", "Stage", "Task"]
+__all__ = ["Outcome", "Pace", "Plan", "Progress", "Read", "Reason", "Run", "RunState", "Share", "Stage", "Task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,55 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """Blocks that a site reads from one replica; ``near`` = it lies at the site."""
+
+    rse: str
+    near: bool
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one site does of a plan: with which workers, which blocks from where, and until when (estimated).
+
+    ``work`` is the url of the work area that it has near itself, "" where it uses the run's own in the lake.
+    """
+
+    site: str
+    executor: str
+    workers: int
+    threads: int
+    reads: tuple[Read, ...]
+    nbytes_near: int
+    nbytes_far: int
+    seconds: float
+    work: str = ""
+
+    @property
+    def slots(self) -> int:
+        """Blocks that it computes at once."""
+        return self.workers * self.threads
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds that one thread of a site takes for a usual block, once through, read from an RSE; ``near`` = that lies there."""
+
+    site: str
+    rse: str
+    near: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What will run where.
 
     ``output`` is the cube spec of the result (arrays only; tables join at publish time).  ``memory_nbytes`` is the peak
-    over driver and workers together; ``seconds`` the wall time, both estimates.
+    over driver and workers together; ``seconds`` the wall time, both estimates.  ``shares`` say who does what, ``paces`` what
+    it would cost elsewhere; ``packs`` is the site that writes the result's shards; ``holders`` give for each block the indices of the input's replicas that hold all of it (none at
+    all = every replica holds every block).
     """
 
     job: Job
@@ -50,17 +94,30 @@ class Plan:
     blocks: tuple[Block, ...]
     stages: tuple[Stage, ...]
     site: str
-    executor: str
-    workers: int
-    threads: int
-    replica: Replica
+    shares: tuple[Share, ...]
+    paces: tuple[Pace, ...]
+    packs: str
     home: str
-    nbytes_near: int
-    nbytes_far: int
     memory_nbytes: int
     keep_nbytes: int
     seconds: float
     reasons: tuple[Reason, ...] = ()
+    holders: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def workers(self) -> int:
+        """Workers at all sites."""
+        return sum(share.workers for share in self.shares)
+
+    @property
+    def nbytes_near(self) -> int:
+        """Bytes that will be read where they lie, estimated."""
+        return sum(share.nbytes_near for share in self.shares)
+
+    @property
+    def nbytes_far(self) -> int:
+        """Bytes that will come over a wide-area link, estimated."""
+        return sum(share.nbytes_far for share in self.shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +126,8 @@ class Task:
 
     ``stage`` names the pass and the directory of its commit records, such as ``0-reduce-003``; ``index`` is the block's
     number (of the cell for ``sample``, of the shard of ``array`` for ``pack``); ``states`` names, for each link that has
-    learnt something, the stage whose state it is to apply.
+    learnt something, the stage whose state it is to apply.  ``site`` and ``rse`` say where it runs and which replica it reads
+    first; they do not belong to its key.  ``merges`` are the tasks (of ``array``, a stage) that a merge adds up, as ranges.
     """
 
     work: str
@@ -81,6 +139,9 @@ class Task:
     states: tuple[str, ...] = ()
     array: str = ""
     attempt: int = 1
+    site: str = ""
+    rse: str = ""
+    merges: str = ""
 
     @property
     def key(self) -> str:
@@ -93,6 +154,7 @@ class Outcome:
     """What became of a task.  ``part`` is the key of what it wrote and ``digest`` its sha256; ``error`` = kind and text.
 
     ``damaged`` are objects of the input that were found bad on the way, though another replica may have had them right.
+    ``reads`` are the bytes of the input that came from each RSE, as they travelled: the proof of what was near.
     """
 
     task: str
@@ -106,6 +168,8 @@ class Outcome:
     digest: str | None = None
     error: tuple[str, str] | None = None
     damaged: tuple[Damage, ...] = ()
+    site: str = ""
+    reads: tuple[tuple[str, int], ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 from lakecv.cube import CubeSpec
 from lakecv.facts import Condition
 from lakecv.job import Input, Workload
-from lakecv.plan import Outcome, Plan, Task
+from lakecv.plan import Outcome, Task
 from lakecv.records import DID, Claim, Damage, Dataset, Manifest, Replica, Rule
 from lakecv.sheet import Array, Result, Sample, Sheet, State, Statistics, Step
 from lakecv.site import Site
@@ -39,8 +39,10 @@ __all__ = [
     "ReducibleModel",
     "Replicates",
     "ReportsDamage",
+    "ServesJobs",
     "SiteExecutor",
     "Source",
+    "Standing",
     "StorageElements",
     "StoragePlugin",
     "WorkerPool",
@@ -295,8 +297,25 @@ class ReducibleModel(Model[OptionsT_contra], Protocol[OptionsT_contra]):
 
 
 # --- sites (lakecv.sites) ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a pool stands: tasks that can run at once now, and what is waited for where there are fewer than wanted."""
+
+    slots: int
+    note: str = ""
+
+
 class WorkerPool(Protocol):
     """Workers of one site while a plan runs."""
+
+    def standing(self) -> Standing:
+        """Say how many tasks can run now.
+
+        Raises
+        ------
+        Unavailable, Infeasible
+            If no worker can be had here any more; says why.
+        """
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -315,11 +334,19 @@ class WorkerPool(Protocol):
 class SiteExecutor(Protocol):
     """A way to get workers."""
 
-    def job_script(self, site: Site, plan: Plan) -> str:
-        """Write what would be submitted, byte for byte; empty where nothing is."""
+    def job_script(self, site: Site) -> str:
+        """Write what would be submitted for each worker, byte for byte; empty where nothing is."""
 
-    def pool(self, site: Site, plan: Plan, work: Callable[[Task], Outcome]) -> AbstractContextManager[WorkerPool]:
-        """Start workers that run ``work``, an importable function; they are gone at exit."""
+    def pool(self, site: Site, workers: int, work: Callable[[Task], Outcome], label: str) -> AbstractContextManager[WorkerPool]:
+        """Start workers that run ``work``, an importable function; they are gone at exit.  ``label`` names the run in logs."""
+
+
+@runtime_checkable
+class ServesJobs(Protocol):
+    """A way to get workers whose jobs run ``lakecv worker``."""
+
+    def serve(self, connection: Path) -> None:
+        """Be a worker of the pool that a connection file describes, until that one sends it away."""
 
 
 @runtime_checkable

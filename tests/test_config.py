@@ -8,15 +8,20 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lakecv import config
 from lakecv.config import document, machine
 from lakecv.config.grammar import BatchTable, ProfileTable, SettingsTable, checked, json_schema, nbytes
+from lakecv.config.profiles import _File, _profile
 from lakecv.errors import InvalidInput, Kind, NotFound
 from lakecv.site import Batch
 
 ROOT = Path(__file__).parent.parent
 SITE = 'executor = "local"\n'
+SLURM = 'executor = "slurm"\nmax_workers = 2\nworker = {memory = "2GB"}\n'
+ADDRESS = 'executor = "address"\nscheduler = "address"\nmax_workers = 2\nworker = {memory = "2GB"}\n'
 
 
 @pytest.fixture
@@ -54,6 +59,14 @@ def refused(call, *args, **kwargs):
     assert (caught.value.kind, caught.value.exit_code) == (Kind.CONFIG_INVALID, 2)
     assert caught.value.hint
     return caught.value
+
+
+def tried(call, *args):
+    """Return what a call gives, None where it refuses as it should; any other error is one of the test."""
+    try:
+        return call(*args)
+    except InvalidInput as err:
+        return None if (err.kind, bool(err.hint)) == (Kind.CONFIG_INVALID, True) else err
 
 
 def test_nothing_needs_to_be_configured():
@@ -226,7 +239,8 @@ def test_a_profile_extends_another_table_by_table(sites):
     sites(base=SITE + "max_workers = 4\n[worker]\nthreads = 2\nmemory = '1GB'", x="extends = 'base'\n[worker]\nmemory = '3GB'")
     found = config.profile("x")
     assert (found.site.max_workers, found.site.worker.threads, found.site.worker.memory_nbytes) == (4, 2, 3 * 10**9)
-    assert found.origin.endswith("base.toml")
+    assert [Path(file).stem for file in found.files] == ["x", "base"]
+    assert found.origin == " < ".join(found.files)
 
 
 def test_the_shipped_local_site_may_be_replaced_or_extended(sites):
@@ -274,7 +288,9 @@ def test_a_broken_profile_stops_only_those_who_ask_for_it(sites):
 
 def test_all_sites_are_listed(sites):
     sites(x=SITE, a=SITE)
-    assert [site.name for site in config.sites()] == ["a", "local", "x"]
+    names = [site.name for site in config.sites()]
+    assert {"a", "local", "x"} <= set(names)
+    assert names == sorted(names)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +298,9 @@ def test_all_sites_are_listed(sites):
     [f"{key} = {json.dumps(value)}" for key in ("account", "partition")
      for value in ("a;b", "a\nb", "$(id)", "`id`", "a b", "-x", "", "a'b", 'a"b', "a&b", "a|b", "é", "a\n")]
     + [f"prologue = [{json.dumps(value)}]" for value in ("a;b", "a\nb", "echo $(id)", "echo `id`", "a && b", "a > b", "$HOME")]
-    + ['walltime = "1h"', 'walltime = "25:99:00"', 'walltime = "00:60:00"', "walltime = 3600", 'prologue = "a b"',
+    + [f"{key} = [{json.dumps(value)}]" for key in ("directives", "submit") for value in ("a;b", "--x=$(id)", "a\nb", "a'b", "#x", "-", "")]
+    + [f"{key} = {json.dumps(value)}" for key in ("folder", "command", "interface") for value in ("/a b;c", "/$HOME", "/a\n", "'/a'", "-x", "")]
+    + ['walltime = "1h"', 'walltime = "25:99:00"', 'walltime = "00:60:00"', 'walltime = "00:00:59"', "walltime = 3600", 'prologue = "a b"',
        'ports = "9000-8000"', 'ports = "80"', 'ports = "8000-99999"', 'ports = "a"', "ports = 8000"],
 )  # fmt: skip
 def test_nothing_odd_gets_into_a_job_script(sites, line):
@@ -297,13 +315,97 @@ def test_nothing_odd_gets_into_a_job_script(sites, line):
     [("near = ['a']", "'executor' is missing"), (SITE + "[worker]\nthread = 1", "did you mean 'threads'?"),
      (SITE + "[worker]\nmemory = '4G B'", "'4G B'; expected an amount of memory"), (SITE + "max_workers = 'many'", "or 'auto'"),
      (SITE + "links = [{rse = 'a'}]", "'links.bytes_per_second' is missing"), (SITE + "near = ['a', 3]", "'near' is 3"),
-     (SITE + "worker = 3", "a table with threads and memory"), ("name = 'A b'\n" + SITE, "lower-case letters")],
+     (SITE + "worker = 3", "a table with threads and memory"), ("name = 'A b'\n" + SITE, "lower-case letters"),
+     (SITE + "max_workers = 0", "'max_workers' is 0; expected a whole number of workers"), (SITE + "speed = nan", "'speed' is nan"),
+     (SITE + "title = 'a\u2028b'", "one line of text"), (SITE + "tested = 'no'", "false where nobody has tried"),
+     *((SITE + f"work = '{place}'", "absolute folder") for place in ("work", "~/work", "/a/../b", "s3://", "/", "s3://b/?x=y", "/a b"))],
 )  # fmt: skip
 def test_a_profile_that_cannot_be_used_is_refused_with_its_key(sites, text, says):
     sites(x=text)
     error = refused(config.profiles)
     assert "x.toml: " in str(error)
     assert says in f"{error} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(SLURM.replace("max_workers", "#"), "'max_workers' is 'auto'; expected a whole number where executor = 'slurm'"),
+     (SLURM.replace("worker =", "#"), "'worker.memory' is 'auto'; expected an amount of memory where executor = 'slurm'"),
+     (ADDRESS, "'address' is missing; expected the address of a Dask scheduler"),
+     (SLURM + "scheduler = 'address'\naddress = 'tls://h:1'", "'executor' is 'slurm'; expected 'address' where scheduler = 'address'"),
+     (ADDRESS.replace("scheduler =", "#"), "'scheduler' is 'driver'; expected 'address' where executor = 'address'"),
+     (SLURM + "address = 'tls://h:1'", "'address' is 'tls://h:1'; expected no address where scheduler = 'driver'"),
+     (ADDRESS + "address = 'tls://h:0'", "'address' is 'tls://h:0'; expected the address"),
+     (SITE + "scheduler = 'job'", "'scheduler' is 'job'; expected 'driver' where executor = 'local'"),
+     (SITE + "links = [{rse = 'a', bytes_per_second = 1}, {rse = 'a', bytes_per_second = 2}]", "a list with 'a' twice")],
+)  # fmt: skip
+def test_keys_that_contradict_each_other_are_refused(sites, text, says):
+    folder = sites(x=text)
+    error = refused(config.site, "x")
+    assert f"{folder / 'x.toml'}: " in str(error)
+    assert says in str(error)
+
+
+def test_a_profile_that_another_completes_is_no_contradiction(sites):
+    sites(x="extends = 'part'\nexecutor = 'address'\nmax_workers = 3\nworker = {memory = '1GB'}", part="scheduler = 'address'\naddress = 'tls://h:1'")
+    found = config.site("x")
+    assert (found.executor, found.address, found.max_workers) == ("address", "tls://h:1", 3)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/prefix", "s3://profile@bucket", "/shared/work", "file:///shared/work", "root://host:1094//store/x"])
+def test_a_work_area_is_a_url_or_an_absolute_folder(sites, place):
+    sites(x=SLURM + f"work = '{place}'")
+    assert config.site("x").work == place
+
+
+@pytest.mark.parametrize("place", ["s3://me:hunter2@host/x", "s3://me:hun/ter2@host/x", "https://me@:hunter2@host"])
+def test_a_password_in_a_work_area_is_refused_and_not_repeated(place):
+    assert "ter2" not in str(refused(checked, ProfileTable, {"work": place}, "here"))
+
+
+GOOD = ("gpu", "--qos=long", "module load gcc", "01:00:00", "8700-8800", "/opt/lakecv", "~/jobs", "tls://h:8786", "s3://b/x", "address")
+KEYS = [(table, key) for table in (ProfileTable, BatchTable) for key in table.model_fields]
+TAKEN = [(*place, text, listed) for place in KEYS for text in GOOD for listed in (False, True)
+         if tried(checked, place[0], {place[1]: [text] if listed else text}, "here")]  # fmt: skip
+FORBIDDEN = "\n\r\0\"'`$;&|<>\\"
+ODD = st.one_of(st.sampled_from(FORBIDDEN + "\t (){}*?!#~\x85\u2028"), st.characters())
+TEXTS = st.one_of(st.text(ODD, max_size=20), st.sampled_from(GOOD))
+
+
+@pytest.mark.parametrize("taken", TAKEN, ids=lambda taken: f"{taken[1]}-{taken[2]}")
+def test_no_letter_that_a_shell_obeys_gets_through(taken):
+    table, key, good, listed = taken
+    texts = [good[:place] + odd + good[place:] for place in range(len(good) + 1) for odd in FORBIDDEN]
+    assert [text for text in texts if tried(checked, table, {key: [text] if listed else text}, "here")] == []
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(TAKEN), st.integers(0, 15), st.text(ODD, min_size=1, max_size=5))
+def test_whatever_gets_through_is_one_harmless_line_and_the_rest_is_refused(taken, place, odd):
+    table, key, good, listed = taken
+    text = good[:place] + odd + good[place:]
+    passed = tried(checked, table, {key: [text] if listed else text}, "here")
+    assert passed is None or isinstance(passed, table)
+    if passed is not None:
+        assert (set(text) & set(FORBIDDEN), text.splitlines()) == (set(), [text])
+
+
+def test_every_text_of_a_profile_is_among_those_that_are_fuzzed():
+    texts = {"account", "partition", "walltime", "interface", "directives", "submit", "folder", "command", "prologue", "ports"}
+    assert {key for _, key, *_ in TAKEN} == texts | {"name", "title", "extends", "executor", "scheduler", "address", "work", "near"}
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([key for _, key in KEYS]) | st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from([*ProfileTable.model_fields, "bogus"]), ANYTHING, max_size=5))
+def test_a_profile_becomes_a_site_or_is_refused_and_nothing_else(table):
+    found = tried(_profile, [_File("x", "here", {"executor": "local", **table}, shipped=False)], None)
+    assert found is None or found.site.slots > 0
 
 
 def test_the_schema_of_a_site_profile_is_the_one_in_the_docs():

@@ -129,7 +129,7 @@ def test_a_plugin_that_fails_names_its_distribution_and_the_rest_work(name, kind
 
 def test_a_strange_site_runs_tasks_in_order():
     outcome = Outcome("t", 0.0, 0.0, 0, 0, "here")
-    with registry.site("strange").pool(None, None, lambda _: outcome) as pool:
+    with registry.site("strange").pool(None, 1, lambda _: outcome, "r-0") as pool:
         pool.submit(None)
         assert list(pool.outcomes(0.0)) == [outcome]
         assert list(pool.outcomes(0.0)) == []

@@ -18,21 +18,20 @@ from lakecv.api.keeping import Keeper
 from lakecv.api.learnt import job_with_state, load_states
 from lakecv.api.looking import check_target, open_lazy, read_artifact, read_whole, write_new
 from lakecv.api.notebook import default_watch
+from lakecv.api.planning import plan_job
 from lakecv.api.registering import Wanted, check_path, check_said, default_name, register
 from lakecv.api.reporting import report_data
 from lakecv.api.running import REPORT, Finished, Runs
 from lakecv.api.sweeping import Wish as Sweeping
 from lakecv.api.sweeping import sweep
 from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
+from lakecv.config import Profile
 from lakecv.errors import InvalidInput, Kind, LakeCVError, NotFound
-from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.execution.workarea import Setup
 from lakecv.job import Job, Scalar
 from lakecv.lake_io.copies import Seen
-from lakecv.lake_io.layout import lay_out
 from lakecv.lake_io.place import locate
 from lakecv.plan import Plan, Progress, Run
-from lakecv.planning.make import Wish, make_plan
 from lakecv.planning.placement import choose_replica
 from lakecv.ports import ReadHints, StorageElements
 from lakecv.records import DID, Access, Dataset, Rule
@@ -267,7 +266,7 @@ class Lake:
     # --- runs ---------------------------------------------------------------------------------------------------------
     def plan(
         self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
-        state: str | None = None, scope: str | None = None, to: str | None = None,
+        state: str | None = None, scope: str | None = None, to: str | None = None, ignore_locality: bool = False,
     ) -> Plan:
         """Plan a run: nothing is computed, nothing written.
 
@@ -278,7 +277,7 @@ class Lake:
         did : str
             The input.
         site : str, optional
-            Where; else the settings say.
+            Where: a site's name or the path of its profile, or ``auto`` for all that can do it; else the settings say.
         options : mapping, optional
             Of the models; in a chain ``pca.scaling`` names whose.
         seed : int
@@ -288,7 +287,9 @@ class Lake:
         scope : str, optional
             Of the result; else the settings say.
         to : str, optional
-            Storage element that the result goes to; else the one that the input is read from.
+            Storage element that the result goes to; else the one that most of the input is read from.
+        ignore_locality : bool
+            Do not prefer sites near the data.
 
         Raises
         ------
@@ -297,11 +298,12 @@ class Lake:
         """
         dataset = self.show(did)
         job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
-        return replicating.with_room(self._catalog, self._plan(job, dataset, site, to))
+        return replicating.with_room(self._catalog, self._plan(job, dataset, site, to, ignore_locality=ignore_locality))
 
     def run(
         self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
         state: str | None = None, scope: str | None = None, to: str | None = None, again: bool = False,
+        ignore_locality: bool = False,
     ) -> Run:
         """Run a model and publish its result; parameters as in :meth:`plan`.
 
@@ -310,18 +312,17 @@ class Lake:
         """
         dataset = self.show(did)
         job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
-        plan = self._plan(job, dataset, site, to)
+        plan = self._plan(job, dataset, site, to, ignore_locality=ignore_locality)
         given = load_states(self.url, self.show(state), len(job.links)) if state else ()
         command = command_of(job, plan, dataset, to)
         run = self._runs.begin(job, dataset, plan, again=again, command=command, states=given)
-        return self._runs.execute(run, config.site(plan.site, self._settings))
+        return self._runs.execute(run, self._site)
 
     def resume(self, run: str | None = None) -> Run:
         """Go on with a run (the newest unfinished one); what has a commit record is not computed again."""
         name = run or self._newest(unfinished=True)
         self._runs.record(name)  # says which names there are where this is none
-        site = self._runs.area(name).setup().plan.site
-        return self._runs.execute(name, config.site(site, self._settings))
+        return self._runs.execute(name, self._site)
 
     def runs(self) -> tuple[Run, ...]:
         """List the runs, oldest first."""
@@ -376,9 +377,14 @@ class Lake:
         """List the settings and where each comes from."""
         return tuple(config.show(self._settings))
 
-    def job_script(self, plan: Plan) -> str:
-        """Write what would be submitted for a plan, byte for byte; empty where nothing is."""
-        return registry.site(plan.executor).job_script(config.site(plan.site, self._settings), plan)
+    def site(self, name: str) -> Profile:
+        """Find a site's profile by its name, or by the path of its file."""
+        return config.profile(name, self._settings)
+
+    def job_scripts(self, plan: Plan) -> dict[str, str]:
+        """Write what would be submitted for a plan, byte for byte, by site; nothing for a site where nothing is."""
+        scripts = {share.site: registry.site(share.executor).job_script(self._site(share.site)) for share in plan.shares}
+        return {site: script for site, script in scripts.items() if script}
 
     @staticmethod
     def demo(folder: str | Path = "./lakecv-demo", *, progress: Callable[[Progress], None] | None = None) -> Demo:
@@ -424,12 +430,13 @@ class Lake:
         learnt = self.show(state)
         return job_with_state(self.url, self._catalog, learnt, model, dataset, options=options, seed=seed, scope=scope)
 
-    def _plan(self, job: Job, dataset: Dataset, site: str | None, to: str | None) -> Plan:
-        replicating.check_home(self._catalog, to)
-        chain = build_chain(job, dataset.cube)
-        outputs = tuple(lay_out(spec) for spec in stored_outputs(chain, job.keep))
-        workloads = tuple(link.workload for link in chain)
-        return make_plan(Wish(job, dataset, workloads, outputs, to), config.site(site or self._settings.site, self._settings))
+    def _plan(self, job: Job, dataset: Dataset, site: str | None, to: str | None, *, ignore_locality: bool) -> Plan:
+        return plan_job(
+            job, dataset, settings=self._settings, catalog=self._catalog, site=site, to=to, ignore_locality=ignore_locality,
+        )
+
+    def _site(self, name: str) -> Site:
+        return config.site(name, self._settings)
 
     def _newest(self, *, unfinished: bool) -> str:
         run = self._runs.newest(unfinished=unfinished)

@@ -27,10 +27,10 @@ from lakecv.canonical import dump, load
 from lakecv.cube import ArraySpec, CubeSpec
 from lakecv.errors import Conflict, Corrupt, Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.execution.chain import ChainLink, build_chain, of_model
+from lakecv.execution.crew import Crew, Paces, manned
 from lakecv.execution.drive import BlocksFailed, Computed, drive
-from lakecv.execution.stagerun import Crew
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
-from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.execution.workarea import RunArea, Setup
 from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
 from lakecv.lake_io.objects import put_same
@@ -41,7 +41,7 @@ from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Progress, Run, RunState
 from lakecv.ports import CatalogBackend, ObjectIO
 from lakecv.records import DID, Claim, Dataset, Replica
-from lakecv.sheet import Array, State, Step
+from lakecv.sheet import Array, State
 from lakecv.site import Site
 
 __all__ = ["REPORT", "Finished", "Runs"]
@@ -76,14 +76,14 @@ class Runs:
     watch: Callable[[Progress], None]
     report: Reporter
     deadline_seconds: float
-    _areas: dict[str, WorkArea] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _areas: dict[str, RunArea] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def area(self, run: str) -> WorkArea:
+    def area(self, run: str) -> RunArea:
         """Work area of a run; it remembers what it has read, so that whoever watches a run reads each record once."""
         if run not in self._areas:
             while len(self._areas) >= _AREAS:
                 self._areas.pop(next(iter(self._areas)))
-            self._areas[run] = WorkArea(registry.open_objects(join_url(self.lake, work_prefix(run))))
+            self._areas[run] = RunArea(registry.open_objects(join_url(self.lake, work_prefix(run))), registry.open_objects)
         return self._areas[run]
 
     def begin(self, job: Job, dataset: Dataset, plan: Plan, *, again: bool, command: str, states: tuple[State, ...]) -> str:
@@ -98,9 +98,9 @@ class Runs:
         run = claim.write_id
         area = self.area(run)
         for number, state in enumerate(states):
-            area.save_state(f"{number}-given", Step(state, done=True))
+            area.give(number, state)
         home = place(self.catalog, claim.did, run, plan.home)
-        area.start(Setup(run, self.lake, plan, dataset, claim.did, home.url, claim.created, command))
+        area.start(Setup(run, self.lake, _with_areas(plan, run), dataset, claim.did, home.url, claim.created, command))
         return run
 
     def _same(self, job: Job, dataset: Dataset) -> str | None:
@@ -196,14 +196,14 @@ class Runs:
         except NotFound:
             return None
 
-    def _unfinished(self, area: WorkArea) -> Run:
+    def _unfinished(self, area: RunArea) -> Run:
         setup, failed, done = area.setup(), area.failures(), area.outcomes("map")
         state = RunState.FAILED if failed else RunState.UNFINISHED
         facts = tuple(damage_facts(area, setup.dataset, done=False)) if failed else ()
         return replace(_run_of(setup, done.values()), state=state, blocks_done=len(done), failed=failed, facts=facts)
 
-    def execute(self, run: str, site: Site) -> Run:
-        """Bring a run to its end, from wherever it stands.
+    def execute(self, run: str, sites: Callable[[str], Site]) -> Run:
+        """Bring a run to its end, from wherever it stands; ``sites`` finds a site by its name.
 
         Raises
         ------
@@ -217,7 +217,7 @@ class Runs:
             return self.record(run)
         setup = area.setup()
         try:
-            return self._work(area, setup, site)
+            return self._work(area, setup, sites)
         except KeyboardInterrupt as err:
             raise Unavailable("interrupted; what is committed is safe", Kind.INTERRUPTED, f"lakecv resume {run}") from err
         except BlocksFailed:
@@ -232,10 +232,10 @@ class Runs:
     def _is_done(self, run: str) -> bool:
         return self.objects.head(run_key(run)) is not None
 
-    def _work(self, area: WorkArea, setup: Setup, site: Site) -> Run:
+    def _work(self, area: RunArea, setup: Setup, sites: Callable[[str], Site]) -> Run:
         chain = build_chain(setup.plan.job, setup.dataset.cube)
         try:
-            computed = self._drive(area, setup, site, chain)
+            computed = self._drive(area, setup, sites, chain)
         except (BlocksFailed, LakeCVError) as err:
             if not (isinstance(err, LakeCVError) and err.kind is Kind.INTERRUPTED):
                 with suppress(LakeCVError):  # what ended the drive counts, not this
@@ -244,10 +244,10 @@ class Runs:
         settle_damages(area, setup.dataset, self.catalog)
         return self._publish(setup, chain, computed)
 
-    def _drive(self, area: WorkArea, setup: Setup, site: Site, chain: tuple[ChainLink, ...]) -> Computed:
-        with registry.site(setup.plan.executor).pool(site, setup.plan, execute) as pool:
-            slots = setup.plan.workers * setup.plan.threads
-            crew = Crew(area, pool, slots, self.watch, self.deadline_seconds, time.monotonic())
+    def _drive(self, area: RunArea, setup: Setup, sites: Callable[[str], Site], chain: tuple[ChainLink, ...]) -> Computed:
+        with manned(setup.plan, sites, execute, setup.run) as stations:
+            rses = [replica.rse for replica in setup.dataset.replicas]
+            crew = Crew(area, stations, setup.plan, Paces(setup.plan.paces), rses, self.watch, self.deadline_seconds, time.monotonic())
             with threadpool_limits(1):  # as in the workers: the bits of a fit must not depend on the cores of the driver
                 return drive(crew, setup, chain)
 
@@ -280,6 +280,12 @@ class Runs:
         return self.record(setup.run)
 
 
+def _with_areas(plan: Plan, run: str) -> Plan:
+    """Give each site that has a work area near itself a folder for this run there."""
+    shares = (replace(share, work=join_url(share.work, run)) if share.work else share for share in plan.shares)
+    return replace(plan, shares=tuple(shares))
+
+
 def _moment() -> str:
     """Time in UTC to the millisecond: of two runs, the one that was started later is the newer."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -289,22 +295,31 @@ def _stem(job: Job, dataset: Dataset) -> str:
     return f"{dataset.did.name}.{job.name.replace('+', '-')}."
 
 
-def _load(area: WorkArea, stage: str) -> State | None:
+def _load(area: RunArea, stage: str) -> State | None:
     step = area.load_state(stage) if stage else None
     return step.state if step else None
 
 
 def _run_of(setup: Setup, outcomes: Iterable[Outcome]) -> Run:
     done = list(outcomes)
-    read = sum(outcome.nbytes_read for outcome in done)
-    near = bool(setup.plan.nbytes_near)
+    near, far = _traffic(setup.plan, done)
     ends = [outcome.started + outcome.seconds for outcome in done]
     starts = [outcome.started for outcome in done]
     return Run(
         setup.run, setup.plan.job, setup.output, RunState.UNFINISHED, setup.created,
-        seconds=max(ends) - min(starts) if done else None, nbytes_near=read if near else 0, nbytes_far=0 if near else read,
+        seconds=max(ends) - min(starts) if done else None, nbytes_near=near, nbytes_far=far,
         blocks=len(setup.plan.blocks), versions=_versions(),
     )
+
+
+def _traffic(plan: Plan, done: Iterable[Outcome]) -> tuple[int, int]:
+    """Bytes of the input that came from near and from far, as the tasks that are committed counted them."""
+    paces, near, far = Paces(plan.paces), 0, 0
+    for outcome in done:
+        for rse, nbytes in outcome.reads:
+            close = paces.near(outcome.site, rse)
+            near, far = near + nbytes * close, far + nbytes * (not close)
+    return near, far
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

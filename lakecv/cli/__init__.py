@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lakecv.cli import about, data, fetching, keeping, replicas, runs
+from lakecv.cli import about, data, fetching, keeping, replicas, runs, sites, worker
 from lakecv.cli.failures import EXIT_CODES, Verbs
 from lakecv.cli.output import say, tolerate_any_text
 from lakecv.cli.session import Session, session_of
@@ -28,16 +28,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config = typer.Typer(name="config", cls=Verbs, context_settings=_NAMES, rich_markup_mode=None, help="Settings of lakecv.")
+site = typer.Typer(name="site", cls=Verbs, context_settings=_NAMES, rich_markup_mode=None, help="Profiles of sites.")
 
 for verb in (
     about.demo, data.register, data.ls, replicas.search, data.show, runs.plan, runs.run, runs.resume, runs.runs, runs.watch,
     data.report, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
-    about.sites, about.models, about.plugins, about.doctor,
+    sites.sites, about.models, about.plugins, about.doctor,
 ):
     app.command()(verb)
 app.command("open")(fetching.open_folder)
+app.command()(worker.worker)
 config.command("show")(about.config_show)
 app.add_typer(config)
+site.command("show")(sites.site_show)
+site.command("add")(sites.site_add)
+app.add_typer(site)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""Commands about what is installed and configured: sites, models, plugins, config show, demo."""
+"""Commands about what is installed and configured: models, plugins, doctor, config show, demo."""
 
 from __future__ import annotations
 
@@ -15,17 +15,7 @@ from lakecv.cli.progress import shown
 from lakecv.cli.session import Session, interruptible, opened, session_of
 from lakecv.errors import Kind, NotFound, nearest
 
-__all__ = ["config_show", "demo", "doctor", "models", "plugins", "sites"]
-
-
-def sites(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """List the sites where work can run."""
-    from lakecv.cli import cards, jsonout
-
-    with opened(ctx, as_json=as_json) as lake:
-        found = lake.sites()
-    document: jsonout.Document = {"sites": [jsonout.value(site) for site in found]}
-    emit(document, [*cards.sites(found), session_of(ctx).next("models")], as_json=as_json)
+__all__ = ["config_show", "demo", "doctor", "models", "plugins"]
 
 
 def models(
@@ -67,19 +57,27 @@ def plugins(
     emit(document, [*cards.plugins(found), session_of(ctx).next(*(("models",) if check else ("plugins", "--check")))], as_json=as_json)
 
 
-def doctor(ctx: typer.Context, *, as_json: Json = False) -> None:
+def doctor(
+    ctx: typer.Context, *,
+    site: Annotated[str | None, typer.Option(metavar="NAME", help="Also try what workers need at this site; none is started.")] = None,
+    as_json: Json = False,
+) -> None:
     """Say what may keep commands from working. The lake and its server, plugins, settings of Dask; exit code 1 on an error."""
+    from lakecv import config
+    from lakecv.api.examining import examine_site
     from lakecv.cli import cards, jsonout
 
+    there = examine_site(site, config.load()) if site is not None else ()
     with opened(ctx, as_json=as_json) as lake:
-        found = lake.doctor()
+        found = (*lake.doctor(), *there)
     for check in found:
         if check.verdict != "ok":
             note(f"{check.verdict}: {clean(check.name)}: {clean(check.text)}")
             if check.hint:
                 note(f"hint: {clean(check.hint)}")
     document: jsonout.Document = {"checks": [jsonout.value(check) for check in found]}
-    emit(document, [*cards.checks(found), session_of(ctx).next("ls")], as_json=as_json)
+    words = ("plan", "MODEL", "DID", "--site", site) if site is not None else ("ls",)
+    emit(document, [*cards.checks(found), session_of(ctx).next(*words)], as_json=as_json)
     if any(check.verdict == "error" for check in found):
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ DIDs are written scope:name, pairs become objects, and numbers that JSON lacks b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakecv.canonical import to_json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lakecv.config import Setting
     from lakecv.cube import ArraySpec, SpectralAxis
     from lakecv.job import Job
-    from lakecv.plan import Outcome, Plan, Progress, Run
+    from lakecv.plan import Outcome, Plan, Progress, Run, Share
     from lakecv.records import Dataset, Rule
 
 __all__ = [
@@ -146,15 +146,12 @@ def registered(done: Registered) -> Document:
     }
 
 
-def plan(made: Plan, script: str) -> Document:
-    """Tell what would run; ``script`` is what would be submitted."""
+def plan(made: Plan, scripts: Mapping[str, str]) -> Document:
+    """Tell what would run; ``scripts`` are what would be submitted at each site."""
     return {
         "job": _job(made.job),
         "site": made.site,
-        "executor": made.executor,
-        "workers": made.workers,
-        "threads": made.threads,
-        "replica": value(made.replica),
+        "shares": [_share(share) for share in made.shares],
         "home": made.home,
         "blocks": len(made.blocks),
         "passes_at_most": passes_at_most(made),
@@ -166,8 +163,14 @@ def plan(made: Plan, script: str) -> Document:
         "stages": [value(stage) for stage in made.stages],
         "writes": [_array(array, array.name) for array in made.output.arrays],
         "reasons": [value(reason) for reason in made.reasons],
-        "job_script": script,
+        "job_scripts": dict(scripts),
     }
+
+
+def _share(share: Share) -> Document:
+    """Describe what a site does; of the blocks only how many."""
+    reads = [{"rse": read.rse, "near": read.near, "blocks": len(read.blocks)} for read in share.reads]
+    return {**value(share), "reads": reads}
 
 
 def passes_at_most(made: Plan) -> int:

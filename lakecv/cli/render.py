@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lakecv.cli.jsonout import passes_at_most
@@ -14,12 +14,12 @@ from lakecv.records import Access
 if TYPE_CHECKING:
     from lakecv.api import Demo, Fetched, Finding, FolderCheck, Registered, Repair, Sweep, Verification
     from lakecv.cube import ArraySpec, CubeSpec, SpectralAxis
-    from lakecv.plan import Outcome, Plan, Run
+    from lakecv.plan import Outcome, Plan, Run, Share
     from lakecv.records import Dataset, Replica, Rule
 
 __all__ = [
     "dataset", "datasets", "demo", "failed_block", "fetched", "folder", "plan", "registered", "remarks", "repair", "rule", "rules", "run",
-    "runs", "script", "sweep", "verification", "written",
+    "runs", "scripts", "sweep", "verification", "written",
 ]
 
 _SHORT_DIGEST = 12
@@ -146,8 +146,8 @@ def plan(made: Plan) -> list[str]:
     passes = _times(passes_at_most(made), "pass")
     pairs: Pairs = [
         ("plan", f"{made.job.name} on {inputs}, {_times(len(made.blocks), 'block')}, at most {passes}"),
-        ("site", f"{made.site} ({made.executor}), {_times(made.workers, 'worker')} x {_times(made.threads, 'thread')}"),
-        ("reads", f"{near} near, {far} far, from {made.replica.rse} {made.replica.url}"),
+        *_lines("site", [_share(share) for share in made.shares]),
+        ("reads", f"{near} near, {far} far"),
         ("estimate", f"{duration(made.seconds)}, peak memory {size(made.memory_nbytes)}"),
         *_lines("stages", stages),
         *_lines("writes", [_array(array) for array in made.output.arrays]),
@@ -158,10 +158,19 @@ def plan(made: Plan) -> list[str]:
     return facts(pairs)
 
 
-def script(text: str) -> list[str]:
-    """Show what would be submitted, line by line as it is."""
-    lines = [line.replace("\x1b", "?") for line in text.splitlines()]
-    return ["", "--- job script ---", *lines, "--- end ---", ""] if lines else []
+def _share(share: Share) -> str:
+    """One site of a plan in a line."""
+    reads = ", ".join(f"{_times(len(read.blocks), 'block')} from {read.rse} ({'near' if read.near else 'far'})" for read in share.reads)
+    return f"{share.site} ({share.executor}), {_times(share.workers, 'worker')} x {_times(share.threads, 'thread')}: {reads}"
+
+
+def scripts(found: Mapping[str, str]) -> list[str]:
+    """Show what would be submitted at each site, line by line as it is."""
+    shown = []
+    for site, text in found.items():
+        lines = [line.replace("\x1b", "?") for line in text.splitlines()]
+        shown += ["", f"--- job script at {site} ---", *lines, "--- end ---", ""]
+    return shown
 
 
 def run(record: Run, *, found: bool = False) -> list[str]:

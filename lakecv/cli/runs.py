@@ -134,9 +134,9 @@ def _plan(ctx: typer.Context, request: _Request, *, again: bool, as_json: bool) 
     keywords = request.keywords()
     with opened(ctx, as_json=as_json) as lake:
         made = lake.plan(request.model, request.did, **keywords)
-        script = lake.job_script(made)
+        scripts = lake.job_scripts(made)
     following = session_of(ctx).next(*request.words(again=again))
-    emit(jsonout.plan(made, script), [*render.plan(made), *render.script(script), following], as_json=as_json)
+    emit(jsonout.plan(made, scripts), [*render.plan(made), *render.scripts(scripts), following], as_json=as_json)
 
 
 def _tell(ctx: typer.Context, record: Run, started: datetime, *, as_json: bool) -> None:

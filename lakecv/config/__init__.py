@@ -5,7 +5,8 @@ Nothing has to be configured: without a file the lake is a folder in the user's 
 
 from __future__ import annotations
 
+from lakecv.config.adding import Added, add
 from lakecv.config.profiles import Profile, profile, profiles, site, sites
 from lakecv.config.settings import Setting, Settings, load, show
 
-__all__ = ["Profile", "Setting", "Settings", "load", "profile", "profiles", "show", "site", "sites"]
+__all__ = ["Added", "Profile", "Setting", "Settings", "add", "load", "profile", "profiles", "show", "site", "sites"]

@@ -1,12 +1,14 @@
-"""What may stand in a configuration file: one pydantic model per table, each key with the sentence that explains it.
+r"""What may stand in a configuration file: one pydantic model per table, each key with the sentence that explains it.
 
 The sentence is the key's line in the JSON Schema and the "expected" of its error, so neither can drift.  What ends up in
-a job script (account, partition, prologue) has a grammar without newlines, quotes, ``$``, backticks and ``;``.
+a job script or a command (all of ``[batch]``, and the texts of a profile) has a grammar without newlines, quotes, ``\``,
+``$``, backticks and ``; & | < >``.  What keys must say together is the business of :mod:`lakecv.config.agreement`.
 A module of its own because importing pydantic takes a tenth of a second, which no command without a setting should pay.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -22,12 +24,16 @@ _MEMORY = r"^([1-9][0-9]{0,5}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9]) ?(MB|GB|TB|MiB|
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9_.@+-]*$"
 _LINE = r"^[A-Za-z0-9_./][A-Za-z0-9_./=:,@%+ -]*$"
 _TEXT = r"^[^\x00-\x1f\x7f]+$"
-
+_TITLE = r"""^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"'`$;&|<>\\]+$"""
+_HOST = r"([A-Za-z0-9_.-]+@)?[A-Za-z0-9_.-]+(:[0-9]{1,5})?"
+_PATH = r"[A-Za-z0-9_.][A-Za-z0-9_./=:,@%+~-]*"
+_PLACE = rf"^([a-z][a-z0-9+.-]+://({_HOST})?(/{{1,2}}({_PATH})?)?|/{_PATH})$"
+_USERINFO = re.compile(r"://.*@")  # what may hold a password is not repeated
 _ADDRESS = r"^(tls|tcp)://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$"
 
 Auto = Literal["auto"]
 Count = Annotated[int, Field(ge=1, le=100_000)]
-Line = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-][A-Za-z0-9_./=:,@%+ -]*$", max_length=500)]
+Line = Annotated[str, Field(pattern=r"^(-{1,2}|\+)?[A-Za-z0-9_][A-Za-z0-9_./=:,@%+ -]*$", max_length=500)]
 Memory = Annotated[str, Field(pattern=_MEMORY)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
 Option = Annotated[str, Field(pattern=r"^-{1,2}[A-Za-z][A-Za-z0-9_.=:@/+-]*$", max_length=128)]
@@ -35,6 +41,7 @@ Rse = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=2
 Scope = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=25)]
 Seconds = Annotated[float, Field(ge=1, le=604_800, allow_inf_nan=False)]
 Text = Annotated[str, Field(pattern=_TEXT, max_length=4096)]
+Title = Annotated[str, Field(pattern=_TITLE, max_length=200)]
 Word = Annotated[str, Field(pattern=_WORD, max_length=128)]
 
 
@@ -67,8 +74,8 @@ class LinkTable(_Table):
     """How fast the site reads from a storage element."""
 
     rse: Rse = Field(description="the name of a storage element")
-    bytes_per_second: Annotated[float, Field(gt=0, le=1e12)] = Field(description="a speed in bytes per second")
-    latency_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+    bytes_per_second: Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] = Field(description="a speed in bytes per second")
+    latency_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         default=0.05, description="the seconds of a round trip",
     )
     streams: Annotated[int, Field(ge=1, le=1000)] = Field(default=10, description="the number of requests on their way at once")
@@ -80,7 +87,7 @@ class BatchTable(_Table):
     account: Word | None = Field(default=None, description="one word of letters, digits and _ . @ + -")
     partition: Word | None = Field(default=None, description="one word of letters, digits and _ . @ + -")
     walltime: Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-5][0-9]:[0-5][0-9]$")] | None = Field(
-        default=None, description="a time as HH:MM:SS, such as '01:00:00'",
+        default=None, description="a time as HH:MM:SS of at least a minute, such as '01:00:00'",
     )
     interface: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=63)] | None = Field(
         default=None, description="the name of a network interface, or an address of this machine, that workers can reach",
@@ -104,6 +111,13 @@ class BatchTable(_Table):
         default=None, description="a port or a rising range of ports from 1024 to 65535, such as '8700-8800'",
     )
 
+    @field_validator("walltime")
+    @classmethod
+    def _long_enough(cls, walltime: str | None) -> str | None:
+        if walltime is not None and not int(walltime[:-3].replace(":", "")):
+            raise ValueError
+        return walltime
+
     @field_validator("ports")
     @classmethod
     def _rising(cls, ports: str | None) -> str | None:
@@ -117,7 +131,7 @@ class ProfileTable(_Table):
     """A site: where work can run.  The file's name is the site's name unless ``name`` says otherwise."""
 
     name: Name | None = Field(default=None, description="a name of lower-case letters, digits and single hyphens")
-    title: Text | None = Field(default=None, description="one line of text")
+    title: Title | None = Field(default=None, description="one line of text without quotes, backslashes and $ ` ; & | < >")
     extends: Name | None = Field(default=None, description="the name of the site whose keys hold where this file has none")
     executor: Word | None = Field(default=None, description="the name of a site plugin: local, slurm, htcondor, pbs, address or a stranger's")
     scheduler: Literal["driver", "job", "address"] = Field(
@@ -126,17 +140,36 @@ class ProfileTable(_Table):
     address: Annotated[str, Field(pattern=_ADDRESS, max_length=256)] | None = Field(
         default=None, description="the address of a Dask scheduler that runs already, such as 'tls://gateway.example:8786'",
     )
-    work: Text | None = Field(default=None, description="the url of a prefix near the workers, where they leave what they compute")
+    work: Annotated[str, Field(pattern=_PLACE, max_length=500)] | None = Field(
+        default=None, description="the url of a prefix near the workers, or an absolute folder, where they leave what they compute; without a password",
+    )
     tested: bool = Field(default=True, description="false where nobody has tried this profile yet")
-    speed: Annotated[float, Field(gt=0, le=1000)] = Field(default=1.0, description="how fast one thread is, 1 = a common CPU")
-    wait_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
+    speed: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = Field(default=1.0, description="how fast one thread is, 1 = a common CPU")
+    wait_seconds: Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)] = Field(
         default=0.0, description="the seconds that the first worker usually lets one wait",
     )
-    near: tuple[Rse, ...] = Field(default=(), strict=False, description="a list of storage elements, or of sites as the catalog names them, whose data count as near")
+    near: tuple[Rse, ...] = Field(
+        default=(), strict=False,
+        description="a list of storage elements, or of sites as the catalog names them, whose data count as near",
+    )
     max_workers: Auto | Count = Field(default="auto", description="a whole number of workers, 1 to 100,000, or 'auto'")
     worker: WorkerTable = Field(default_factory=WorkerTable, description="a table with threads and memory")
     links: tuple[LinkTable, ...] = Field(default=(), strict=False, description="a list of tables with rse and bytes_per_second")
     batch: BatchTable = Field(default_factory=BatchTable, description="a table for the batch system's job scripts")
+
+    @field_validator("address")
+    @classmethod
+    def _port(cls, address: str | None) -> str | None:
+        if address is not None and not 1 <= int(address.rpartition(":")[2]) <= 65535:  # noqa: PLR2004  (every port)
+            raise ValueError
+        return address
+
+    @field_validator("work")
+    @classmethod
+    def _climbs_nowhere(cls, work: str | None) -> str | None:
+        if work is not None and (".." in work.split("/") or work.rstrip("/").endswith(":")):
+            raise ValueError
+        return work
 
 
 TableT = TypeVar("TableT", bound=_Table)
@@ -182,7 +215,7 @@ def _explained(kind: type[_Table], details: ErrorDetails, where: str) -> Invalid
         return invalid(f"{where}: there is no key '{key}'", nearest(path[-1], table.model_fields, "keys"))
     if details["type"] == "missing":
         return invalid(f"{where}: '{key}' is missing; expected {expected}", f"add {path[-1]}")
-    found = repr(details["input"])
+    found = _USERINFO.sub("://...@", repr(details["input"]))
     return invalid(f"{where}: '{key}' is {found[:60]}; expected {expected}", f"correct {path[-1]}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from lakecv.site import Batch, Link, Resources, Scheduler, Site
 if TYPE_CHECKING:
     from lakecv.config.grammar import ProfileTable
 
-__all__ = ["Profile", "profile", "profiles", "site", "sites"]
+__all__ = ["Profile", "described", "from_file", "profile", "profiles", "site", "sites"]
 
 _SYSTEM = Path("/etc/lakecv/sites")
 _THIS_MACHINE: dict[str, Any] = {"title": "this machine", "executor": "local", "near": ["local"]}
@@ -32,10 +32,15 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A site as configured, and the files it came from."""
+    """A site as configured, and the files it came from: the first has the last word."""
 
     site: Site
-    origin: str
+    files: tuple[str, ...]
+
+    @property
+    def origin(self) -> str:
+        """The files in one line, for messages."""
+        return _origin(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,19 @@ def profile(name: str, settings: Settings | None = None) -> Profile:
     if "://" in name:
         raise invalid(f"the site profile {name} is on another machine; profiles are files", "download it, read it, name its path")
     if name.endswith(".toml") or os.sep in name:
-        first = _read(Path(name), shipped=False)
-        return _profile(_chain(first, [*_all_files()]), settings)
+        return from_file(Path(name), settings)
     return _profile(_chain(_named(name, [*_all_files(wanted=name)]), [*_all_files()]), settings)
+
+
+def from_file(path: Path, settings: Settings | None = None, *, name: str | None = None) -> Profile:
+    """Read the profile in a file, as a site of this name where one is given; errors as of :func:`profile`."""
+    first = _read(path, shipped=False)
+    return _profile(_chain(replace(first, name=name or first.name), [*_all_files()]), settings)
+
+
+def described(name: str) -> tuple[tuple[str, bool], ...]:
+    """List the files that describe a site, and whether each came with lakecv; one that cannot be used is left out."""
+    return tuple((file.origin, file.shipped) for file in _all_files() if file.name == name)
 
 
 def profiles(settings: Settings | None = None) -> tuple[Profile, ...]:
@@ -118,21 +133,27 @@ def _parent(child: _File, name: str, files: list[_File]) -> _File:
 
 
 def _profile(chain: list[_File], settings: Settings | None) -> Profile:
+    from lakecv.config.agreement import agree
     from lakecv.config.grammar import ProfileTable, checked
 
     merged: dict[str, Any] = {}
     for file in reversed(chain):
         merged = _merged(merged, file.table)
-    origin = " < ".join(file.origin for file in chain)
-    return _resolved(chain[0].name, checked(ProfileTable, merged, origin), origin, settings)
+    files = tuple(file.origin for file in chain)
+    table = checked(ProfileTable, merged, _origin(files))
+    agree(table, _origin(files))
+    return Profile(_resolved(chain[0].name, table, settings), files)
 
 
-def _resolved(name: str, table: ProfileTable, origin: str, settings: Settings | None) -> Profile:
+def _origin(files: tuple[str, ...]) -> str:
+    return " < ".join(files)
+
+
+def _resolved(name: str, table: ProfileTable, settings: Settings | None) -> Site:
     """Turn a checked table into values: ``auto`` becomes what this machine has."""
     from lakecv.config.grammar import nbytes
 
-    if table.executor is None:
-        raise invalid(f"{origin}: 'executor' is missing; expected the name of a site plugin", 'add executor = "local"')
+    executor = table.executor or "local"
     threads = table.worker.threads
     workers = max(1, cores() // threads) if table.max_workers == "auto" else table.max_workers
     workers = settings.max_workers if settings and settings.max_workers else workers
@@ -141,13 +162,12 @@ def _resolved(name: str, table: ProfileTable, origin: str, settings: Settings | 
     memory = given or (share if table.worker.memory == "auto" else nbytes(table.worker.memory))
     links = tuple(Link(link.rse, link.bytes_per_second, link.latency_seconds, link.streams) for link in table.links)
     worker = Resources(threads, memory, table.worker.gpus)
-    here = os.environ.get("SITE_NAME", "") if table.executor == "local" else ""  # as Rucio's own clients name the site they are at
+    here = os.environ.get("SITE_NAME", "") if executor == "local" else ""  # as Rucio's own clients name the site they are at
     near = (*table.near, here) if here else table.near
-    found = Site(
-        name, table.executor, worker, workers, near=near, links=links, title=table.title or "", scheduler=Scheduler(table.scheduler),
+    return Site(
+        name, executor, worker, workers, near=near, links=links, title=table.title or "", scheduler=Scheduler(table.scheduler),
         address=table.address, work=table.work, tested=table.tested, speed=table.speed, wait_seconds=table.wait_seconds, batch=_batch(table),
     )
-    return Profile(found, origin)
 
 
 def _batch(table: ProfileTable) -> Batch:

@@ -5,6 +5,7 @@ Kept sheets may be lost at any time (a new worker has none); a miss reads again,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from threading import Lock
@@ -15,9 +16,9 @@ from lakecv import registry
 from lakecv.cube import Cell, CubeSpec, Role, Window
 from lakecv.errors import InternalError, Kind
 from lakecv.execution.chain import ChainLink, build_chain, feed
-from lakecv.execution.workarea import Setup, WorkArea
-from lakecv.lake_io.copies import open_copies, open_manifest
-from lakecv.lake_io.place import locate
+from lakecv.execution.workarea import RunArea, Setup, WorkArea
+from lakecv.lake_io.copies import CopiedObjects, open_copies, open_manifest
+from lakecv.lake_io.place import join_url, locate, work_prefix
 from lakecv.lake_io.read import ArrayReader, open_array
 from lakecv.lake_io.sheets import read_sheets
 from lakecv.ports import ObjectIO
@@ -42,6 +43,8 @@ class Bench:
         self.setup: Setup = self.area.setup()
         self._kept = _Kept(self.setup.plan.keep_nbytes)
         self._states: dict[str, State] = {}
+        self._inputs: dict[str, CopiedObjects] = {}
+        self._opening = Lock()
         self.damages = Damages()
 
     @cached_property
@@ -65,16 +68,25 @@ class Bench:
         return open_manifest(self.setup.lake, self.setup.dataset, self.damages.add)
 
     @cached_property
-    def input(self) -> ObjectIO:
-        """Objects of the input, from the replica that the plan chose as long as it has them right."""
-        setup = self.setup
-        return open_copies(setup.lake, setup.dataset, self.manifest, setup.plan.replica, self.damages.add)
+    def run(self) -> WorkArea:
+        """All areas of the run."""
+        url = join_url(self.setup.lake, work_prefix(self.setup.run))
+        return RunArea(registry.open_objects(url), registry.open_objects)
 
-    def readers(self) -> dict[str, ArrayReader]:
-        """Open fresh readers of the arrays that a sheet needs; they count the bytes of one task."""
-        dataset = self.setup.dataset
+    def readers(self, rse: str, count: Counter[str]) -> dict[str, ArrayReader]:
+        """Open fresh readers of the arrays that a sheet needs, at one replica first; they count the bytes of one task by RSE."""
+        dataset, objects = self.setup.dataset, self._input(rse).counted(lambda came, nbytes: count.update({came: nbytes}))
         needed = [spec for spec in self.cube.arrays if spec is self.cube.main or spec.role is Role.MASK]
-        return {spec.name: open_array(self.input, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
+        return {spec.name: open_array(objects, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
+
+    def _input(self, rse: str) -> CopiedObjects:
+        """Objects of the input, from one replica as long as that has them right."""
+        with self._opening:
+            if rse not in self._inputs:
+                dataset = self.setup.dataset
+                first = next((replica for replica in dataset.replicas if replica.rse == rse), None)
+                self._inputs[rse] = open_copies(self.setup.lake, dataset, self.manifest, first, self.damages.add)
+            return self._inputs[rse]
 
     def state(self, stage: str) -> State:
         """Read the state that a stage ended with."""

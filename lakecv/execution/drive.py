@@ -6,21 +6,22 @@ the work.  The driver keeps nothing that is not in the work area.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lakecv.cube import ArraySpec
-from lakecv.errors import InvalidInput, Kind
+from lakecv.errors import InternalError, InvalidInput, Kind
 from lakecv.execution.chain import ChainLink, of_model
-from lakecv.execution.stagerun import Crew, run_stage
-from lakecv.execution.stages import grow_add, unpack_pick, unpack_tallies
+from lakecv.execution.crew import Crew
+from lakecv.execution.merging import Total, kind_of, merge_task
+from lakecv.execution.stagerun import run_stage
 from lakecv.execution.tensors import unpack_arrays
 from lakecv.execution.workarea import Setup
 from lakecv.job import StageKind
 from lakecv.lake_io.layout import shards
-from lakecv.numerics import exact
-from lakecv.numerics.sampling import Pick, cell_count, chosen_cells, merge
+from lakecv.numerics.sampling import Pick, cell_count, chosen_cells
 from lakecv.plan import Outcome, Task
+from lakecv.planning.blocks import block_at
 from lakecv.ports import ReducibleModel
 from lakecv.records import StoredObject
 from lakecv.sheet import Sample, State, Statistics, Step
@@ -59,7 +60,9 @@ def drive(crew: Crew, setup: Setup, chain: Sequence[ChainLink]) -> Computed:
     Unavailable
         If interrupted.
     """
-    return _Drive(crew, setup, tuple(chain)).run()
+    crew.area.prepare()
+    places = {block: (share.site, read.rse) for share in setup.plan.shares for read in share.reads for block in read.blocks}
+    return _Drive(crew, setup, tuple(chain), places).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,13 @@ class _Drive:
     crew: Crew
     setup: Setup
     chain: tuple[ChainLink, ...]
+    places: Mapping[int, tuple[str, str]]
 
     def run(self) -> Computed:
         states: list[str] = []
         for number, link in enumerate(self.chain):
             states.append(self._fit(number, tuple(states)) if isinstance(link.model, ReducibleModel) else "")
-        tallies: Statistics = {}
-        for outcome in self._over_blocks("map", StageKind.MAP, tuple(states)):
-            tallies = grow_add(tallies, unpack_tallies(self.crew.area.part(outcome)))
+        tallies = self._over_blocks("map", StageKind.MAP, tuple(states)).statistics
         stored, arrays = self._pack()
         return Computed(tuple(states), tallies, stored, arrays)
 
@@ -116,26 +118,46 @@ class _Drive:
         task = Task(self.crew.area.url, name, StageKind.SAMPLE, number, 0, cells.window, earlier)
         chosen = chosen_cells(len(cells), self.setup.plan.job.seed, count)
         tasks = [replace(task, index=int(index), window=cells.at(int(index)).window) for index in chosen]
-        return merge([unpack_pick(self.crew.area.part(outcome)) for outcome in _all_done(run_stage(self.crew, name, tasks))], n)
+        total = self._total(name, [self._placed(each, block_at(self.setup.plan.blocks, each.window)) for each in tasks], n)
+        if total.pick is None:
+            raise InternalError("a sample has no cells", Kind.BUG)
+        return total.pick
 
     def _pass(self, stage: str, states: tuple[str, ...], state: State) -> Step:
         """One pass over all blocks, and the state that follows."""
         link = self.chain[len(states) - 1]
-        total: Statistics = {}
-        for outcome in self._over_blocks(stage, StageKind.REDUCE, states):
-            total = exact.add(total, unpack_arrays(self.crew.area.part(outcome)))
+        total = self._over_blocks(stage, StageKind.REDUCE, states).statistics
         step = of_model(link, lambda: _learns(link).update(state, total, link.options))
         return self.crew.area.save_state(stage, step)
 
-    def _over_blocks(self, stage: str, kind: StageKind, states: tuple[str, ...]) -> list[Outcome]:
+    def _over_blocks(self, stage: str, kind: StageKind, states: tuple[str, ...]) -> Total:
         task = Task(self.crew.area.url, stage, kind, len(states) - 1, 0, self.setup.plan.blocks[0].window, states)
         tasks = [replace(task, index=block.index, window=block.window) for block in self.setup.plan.blocks]
-        return _all_done(run_stage(self.crew, stage, tasks))
+        return self._total(stage, [self._placed(each, each.index) for each in tasks])
+
+    def _total(self, stage: str, tasks: list[Task], pixels: int = 0) -> Total:
+        """Run a stage and add up what it left: near its site where that has an area of its own, else here."""
+        done = _all_done(run_stage(self.crew, stage, tasks))
+        total, area = Total(kind_of(stage), pixels), self.crew.area
+        far = {site: [outcome for outcome in done if outcome.site == site] for site in area.near}
+        merges = [merge_task(self.crew.place(tasks[0], site), [_index(each) for each in own]) for site, own in far.items() if own]
+        merges = [replace(each, rse="") for each in merges]
+        done = [outcome for outcome in done if outcome.site not in area.near]
+        if merges:
+            done += _all_done(run_stage(self.crew, f"{stage}-merge", merges))
+        total.add_all(done, area.part)
+        return total
+
+    def _placed(self, task: Task, block: int) -> Task:
+        """Send a task where the plan has its block."""
+        site, rse = self.places[block]
+        return replace(task, site=site, rse=rse, work=self.crew.area.url_at(site))
 
     def _pack(self) -> tuple[tuple[StoredObject, ...], tuple[ArraySpec, ...]]:
         """Write every shard of every output at its home."""
         specs = self.setup.plan.output.arrays
-        task = Task(self.crew.area.url, "pack", StageKind.PACK, 0, 0, self.setup.plan.blocks[0].window)
+        site = self.setup.plan.packs
+        task = Task(self.crew.area.url_at(site), "pack", StageKind.PACK, 0, 0, self.setup.plan.blocks[0].window, site=site)
         tasks = {(spec.name, shard): replace(task, array=spec.name, index=shard.index, window=shard.window)
                  for spec in specs for shard in shards(spec)}
         done = run_stage(self.crew, "pack", list(tasks.values()))
@@ -149,6 +171,10 @@ class _Drive:
             limits[name] += facts["limits"].tolist()
         arrays = (replace(spec, limits=_span(limits[spec.name])) for spec in specs)
         return tuple(stored), tuple(arrays)
+
+
+def _index(outcome: Outcome) -> int:
+    return int(outcome.task.rpartition("/")[2])
 
 
 def _span(limits: Sequence[float]) -> tuple[float, float] | None:

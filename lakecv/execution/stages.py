@@ -5,6 +5,8 @@ Each takes the bench and the task and returns named arrays to be committed; none
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ from lakecv.execution.tensors import unpack_arrays
 from lakecv.lake_io.codec import encode_shard, shard_chunks
 from lakecv.lake_io.layout import shards
 from lakecv.lake_io.objects import put_checked
+from lakecv.lake_io.read import ArrayReader
 from lakecv.numerics import exact
 from lakecv.numerics.sampling import Pick, pixel_hash, smallest
 from lakecv.numerics.tally import label_sums
@@ -24,8 +27,8 @@ from lakecv.plan import Task
 from lakecv.ports import ReducibleModel
 from lakecv.sheet import Array, Sheet, Statistics
 
-__all__ = ["LABEL_COUNTS", "LABEL_SUMS", "Done", "grow_add", "label_exponent", "map_block", "pack_shard",
-           "reduce_block", "sample_cell", "unpack_pick", "unpack_tallies"]
+__all__ = ["LABEL_COUNTS", "LABEL_SUMS", "Done", "grow_add", "label_exponent", "map_block", "pack_pick", "pack_shard",
+           "pack_tallies", "reduce_block", "sample_cell", "unpack_pick", "unpack_tallies"]
 
 LABEL_COUNTS, LABEL_SUMS = "label-counts", "label-sums"
 _TALLY = "tally/"
@@ -38,11 +41,17 @@ class Done:
     arrays: dict[str, Array]
     nbytes_read: int
     nbytes_written: int = 0
+    reads: tuple[tuple[str, int], ...] = ()
+
+
+def _done(arrays: dict[str, Array], readers: Mapping[str, ArrayReader], came: Counter[str]) -> Done:
+    return Done(arrays, sum(reader.nbytes for reader in readers.values()), reads=tuple(sorted(came.items())))
 
 
 def sample_cell(bench: Bench, task: Task) -> Done:
     """Pick the pixels with the smallest hash of one cell, as the link to be fitted sees them."""
-    readers = bench.readers()
+    came: Counter[str] = Counter()
+    readers = bench.readers(task.rse, came)
     states = [bench.state(stage) for stage in task.states]
     n = bench.chain[task.link].workload.sample_pixels
     [(cell, sheet)] = bench.sheets(task.link, task.window, states, readers)
@@ -50,8 +59,12 @@ def sample_cell(bench: Bench, task: Task) -> Done:
     y, x = rows + cell.window.y0, columns + cell.window.x0
     spectra = sheet.pixels[sheet.valid.reshape(-1)]
     pick = smallest(spectra, y, x, pixel_hash(bench.setup.plan.job.seed, y, x), n)
-    arrays = {"spectra": pick.spectra, "y": pick.y, "x": pick.x, "hashes": pick.hashes}
-    return Done(arrays, sum(reader.nbytes for reader in readers.values()))
+    return _done(pack_pick(pick), readers, came)
+
+
+def pack_pick(pick: Pick) -> dict[str, Array]:
+    """Name the arrays of a sample."""
+    return {"spectra": pick.spectra, "y": pick.y, "x": pick.x, "hashes": pick.hashes}
 
 
 def unpack_pick(data: bytes) -> Pick:
@@ -62,7 +75,8 @@ def unpack_pick(data: bytes) -> Pick:
 
 def reduce_block(bench: Bench, task: Task) -> Done:
     """Add up one block's exact statistics under the state of the last pass."""
-    readers = bench.readers()
+    came: Counter[str] = Counter()
+    readers = bench.readers(task.rse, came)
     states = [bench.state(stage) for stage in task.states]
     link = bench.chain[task.link]
     if not isinstance(link.model, ReducibleModel):
@@ -70,12 +84,13 @@ def reduce_block(bench: Bench, task: Task) -> Done:
     total: Statistics = {}
     for _, sheet in bench.sheets(task.link, task.window, states, readers):
         total = exact.add(total, link.model.accumulate({link.input: sheet}, states[task.link], link.options))
-    return Done(dict(total), sum(reader.nbytes for reader in readers.values()))
+    return _done(dict(total), readers, came)
 
 
 def map_block(bench: Bench, task: Task) -> Done:
     """Apply the whole chain to one block: its stored arrays, the last link's tallies, and sums of spectra per label."""
-    readers = bench.readers()
+    came: Counter[str] = Counter()
+    readers = bench.readers(task.rse, came)
     states = [bench.state(stage) if stage else None for stage in task.states]
     outputs = stored_outputs(bench.chain, bench.setup.plan.job.keep)
     blocks = {spec.name: np.empty((task.window.height, task.window.width, *spec.shape[2:]), spec.dtype) for spec in outputs}
@@ -94,8 +109,13 @@ def map_block(bench: Bench, task: Task) -> Done:
         place = cell.window.slices(task.window)
         for name, block in blocks.items():
             block[place] = made[name][: cell.window.height, : cell.window.width]
-    arrays = {**blocks, **{f"{_TALLY}{name}": values for name, values in tallies.items()}}
-    return Done(arrays, sum(reader.nbytes for reader in readers.values()))
+    arrays = {**blocks, **pack_tallies(tallies)}
+    return _done(arrays, readers, came)
+
+
+def pack_tallies(tallies: Statistics) -> dict[str, Array]:
+    """Name the arrays of tallies among those of a block."""
+    return {f"{_TALLY}{name}": values for name, values in tallies.items()}
 
 
 def unpack_tallies(data: bytes) -> Statistics:
@@ -161,7 +181,7 @@ def pack_shard(bench: Bench, task: Task) -> Done:
 
 
 def _part_of(bench: Bench, index: int) -> bytes:
-    outcome = bench.area.outcome(f"map/{index:06d}")
+    outcome = bench.run.outcome(f"map/{index:06d}")
     if outcome is None:
         raise Corrupt(f"block {index} has no commit record though packing has begun", Kind.OBJECT_MISSING)
-    return bench.area.part(outcome)
+    return bench.run.part(outcome)

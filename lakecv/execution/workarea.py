@@ -7,11 +7,13 @@ that was read is not read again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from lakecv.canonical import dump, load
-from lakecv.errors import Conflict, Corrupt, Kind, NotFound
+from lakecv.errors import Conflict, Corrupt, Kind, NotFound, Unavailable
 from lakecv.execution.tensors import pack_state, unpack_state
 from lakecv.lake_io.objects import put_same, sha256_hex
 from lakecv.lake_io.place import CLEARED
@@ -19,9 +21,12 @@ from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import DID, Damage, Dataset
-from lakecv.sheet import Step
+from lakecv.sheet import State, Step
 
-__all__ = ["DamageReport", "Setup", "WorkArea"]
+__all__ = ["DamageReport", "RunArea", "Setup", "WorkArea"]
+
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -171,6 +176,13 @@ class WorkArea:
             return None
         return Step(unpack_state(self._checked(record.part, record.digest)), record.done, record.progress)
 
+    def copy_state(self, stage: str, other: WorkArea) -> None:
+        """Store here the state that a stage ended with elsewhere; nothing happens where it is here."""
+        if self._state_record(stage) is None:
+            step = other.load_state(stage)
+            if step is not None:
+                self.save_state(stage, step)
+
     def state_bytes(self, stage: str) -> bytes:
         """Read the stored form of a state, for the result's own copy."""
         record = self._state_record(stage)
@@ -190,6 +202,11 @@ class WorkArea:
         for folder in CLEARED:
             many(self._objects.delete, [info.key for info in self._objects.list(folder)])
 
+    def remove(self) -> None:
+        """Remove all of it, the setup last."""
+        self.clear()
+        self._objects.delete("setup.json")
+
     def _checked(self, key: str, digest: str) -> bytes:
         try:
             data = self._objects.get(key)
@@ -198,6 +215,86 @@ class WorkArea:
         if sha256_hex(data) != digest:
             raise Corrupt(f"{self.url}/{key} does not match its record", Kind.CHECKSUM_MISMATCH)
         return data
+
+
+class RunArea(WorkArea):
+    """A run's work area in the lake together with those near its sites: one place to whoever drives, packs or watches.
+
+    What a site computes lies in its own area, where it has one, and its tasks read setup and states there; what the driver
+    decides lies in the lake.
+
+    Parameters
+    ----------
+    objects : ObjectIO
+        The area in the lake.
+    opened : callable
+        Opens a url.
+    """
+
+    def __init__(self, objects: ObjectIO, opened: Callable[[str], ObjectIO]) -> None:
+        super().__init__(objects)
+        self._opened = opened
+
+    @cached_property
+    def near(self) -> Mapping[str, WorkArea]:
+        """Areas near sites, by the site's name."""
+        shares = self.setup().plan.shares
+        return {share.site: WorkArea(self._opened(share.work)) for share in shares if share.work}
+
+    def give(self, number: int, state: State) -> None:
+        """Store a state that a link is given before the run has a setup."""
+        super().save_state(f"{number}-given", Step(state, done=True))
+
+    def prepare(self) -> None:
+        """Have setup and given states lie near every site that has an area of its own."""
+        for area in self.near.values():
+            area.start(self.setup())
+            for number in range(len(self.setup().plan.job.links)):
+                area.copy_state(f"{number}-given", self)
+
+    def url_at(self, site: str) -> str:
+        """Area that a task at a site works in."""
+        area = self.near.get(site)
+        return self.url if area is None else area.url
+
+    def outcomes(self, stage: str = "") -> dict[str, Outcome]:
+        """Commit records of all areas; of two for one task, that in the lake, then that of the first site, counts."""
+        found: dict[str, Outcome] = {}
+        for site, area in reversed([*self.near.items()]):
+            try:
+                found |= area.outcomes(stage)
+            except Unavailable as err:  # a site that is away: what only it knows is done again elsewhere
+                _log.warning("area site=%s stage=%s error=%s", site, stage, err)
+        return found | super().outcomes(stage)
+
+    def outcome(self, task: str) -> Outcome | None:
+        """Commit record of a task, wherever it lies."""
+        found = super().outcome(task)
+        return found or next(filter(None, (area.outcome(task) for area in self.near.values())), None)
+
+    def part(self, outcome: Outcome) -> bytes:
+        """Read a committed part where it was left."""
+        area = self.near.get(outcome.site)
+        return super().part(outcome) if area is None else area.part(outcome)
+
+    def save_state(self, stage: str, step: Step) -> Step:
+        """Store a state, and one copy of it near each site."""
+        kept = super().save_state(stage, step)
+        for site, area in self.near.items():
+            try:
+                area.save_state(stage, kept)
+            except Unavailable as err:
+                _log.warning("area site=%s state=%s error=%s", site, stage, err)
+        return kept
+
+    def clear(self) -> None:
+        """Remove what only the run needed, everywhere; nothing of it stays near a site."""
+        for site, area in self.near.items():
+            try:
+                area.remove()
+            except Unavailable as err:
+                _log.warning("area site=%s left=%s error=%s", site, area.url, err)
+        super().clear()
 
 
 def _record_key(task: str) -> str:

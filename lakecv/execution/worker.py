@@ -8,6 +8,7 @@ import time
 
 from lakecv.errors import Kind, LakeCVError
 from lakecv.execution.bench import Bench, Damages, open_bench
+from lakecv.execution.merging import merge_parts
 from lakecv.execution.stages import map_block, pack_shard, reduce_block, sample_cell
 from lakecv.execution.tensors import pack_arrays
 from lakecv.job import StageKind
@@ -16,7 +17,8 @@ from lakecv.plan import Outcome, Task
 __all__ = ["execute"]
 
 _STAGES = {
-    StageKind.SAMPLE: sample_cell, StageKind.REDUCE: reduce_block, StageKind.MAP: map_block, StageKind.PACK: pack_shard,
+    StageKind.SAMPLE: sample_cell, StageKind.REDUCE: reduce_block, StageKind.MAP: map_block,
+    StageKind.MERGE: merge_parts, StageKind.PACK: pack_shard,
 }
 
 
@@ -33,7 +35,7 @@ def execute(task: Task) -> Outcome:
         done = _STAGES[task.kind](bench, task)
         outcome = Outcome(
             task.key, time.perf_counter() - clock, started, done.nbytes_read, done.nbytes_written, _name(), task.attempt,
-            damaged=damages.pending(),
+            damaged=damages.pending(), site=task.site, reads=done.reads,
         )
         return _recorded(bench, task, outcome, pack_arrays(done.arrays))
     except LakeCVError as err:
@@ -43,7 +45,7 @@ def execute(task: Task) -> Outcome:
     except Exception as err:  # noqa: BLE001  (a model may raise anything; its block gets the verdict, the run goes on)
         error = (str(Kind.CONTRACT_BROKEN), f"{type(err).__name__}: {err}")
     seconds = time.perf_counter() - clock
-    return Outcome(task.key, seconds, started, 0, 0, _name(), task.attempt, error=error, damaged=damages.pending())
+    return Outcome(task.key, seconds, started, 0, 0, _name(), task.attempt, error=error, damaged=damages.pending(), site=task.site)
 
 
 def _recorded(bench: Bench, task: Task, outcome: Outcome, part: bytes) -> Outcome:

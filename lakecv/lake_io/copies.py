@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from copy import copy as copied
 from dataclasses import dataclass
 from functools import cached_property, partial
 from threading import Lock
@@ -84,8 +85,9 @@ class CopiedObjects:
     """
 
     def __init__(self, copies: Sequence[Holder], manifest: Manifest, seen: Seen = ignore) -> None:
-        self._copies, self._manifest, self._seen = tuple(copies), manifest, seen
+        self._copies, self._manifest, self._seen = [*copies], manifest, seen
         self._lock = Lock()
+        self._count: Callable[[str, int], None] = _uncounted
         self._bad: set[tuple[str, str]] = set()
         self._told: set[tuple[str, str]] = set()
         self._bound: set[tuple[str, str]] = set()
@@ -96,6 +98,12 @@ class CopiedObjects:
     def url(self) -> str:
         """Where the copy lies that is tried first."""
         return self._copies[0].url
+
+    def counted(self, count: Callable[[str, int], None]) -> CopiedObjects:
+        """Give a view of the same copies, with all that is known of them, that tells ``count`` of the bytes that came from each RSE."""
+        view = copied(self)
+        view._count = count  # noqa: SLF001  (of the same class)
+        return view
 
     def get(self, key: str) -> bytes:
         """Read a whole object and compare it with the manifest.
@@ -178,17 +186,27 @@ class CopiedObjects:
     def _order(self, key: str) -> Sequence[Holder]:
         """Order the copies: one that had this object wrong comes last, but may have been mended since."""
         if not self._bad:
-            return self._copies
+            return [*self._copies]
         return sorted(self._copies, key=lambda copy: (copy.url, key) in self._bad)
 
     def _proven(self, copy: Holder, record: StoredObject) -> bytes:
         """Read an object from one copy; twice before it is called wrong for the first time: a bit may flip on its way."""
-        data, wrong = _look(copy.objects, record)
+        data, wrong = self._look(copy, record)
         if wrong not in {"", _MISSING} and (copy.url, record.key) not in self._bad:
-            data, wrong = _look(copy.objects, record)
+            data, wrong = self._look(copy, record)
         if wrong:
             raise _Bad(wrong)
         return data
+
+    def _look(self, copy: Holder, record: StoredObject) -> tuple[bytes, str]:
+        data, wrong = _look(copy.objects, record)
+        self._count(copy.rse, len(data))
+        return data, wrong
+
+    def _fetch(self, copy: Holder, key: str, ranges: Sequence[tuple[int, int]]) -> Blobs:
+        blobs = copy.objects.get_ranges(key, ranges)
+        self._count(copy.rse, sum(map(len, blobs)))
+        return blobs
 
     def _first_ranges(self, order: Sequence[Holder], record: StoredObject, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
         """Ranges from the first copy that can be reached; None where they prove nothing."""
@@ -218,14 +236,14 @@ class CopiedObjects:
         if record.nbytes <= _SMALL_NBYTES or (record.nbytes <= _WHOLE_NBYTES and place not in self._bound):
             return None
         if place in self._bound:
-            blobs = copy.objects.get_ranges(key, ranges)
+            blobs = self._fetch(copy, key, ranges)
             return blobs if prove_themselves(blobs, ranges) else None
         if len(ranges) == 1 and ranges[0][1] == record.nbytes:
             return self._index(copy, record, ranges)
         span, tail = self._tails.get(key, (None, b""))
         if span is None:
             return None
-        *blobs, found = copy.objects.get_ranges(key, [*ranges, span])
+        *blobs, found = self._fetch(copy, key, [*ranges, span])
         if bytes(found) != tail or not prove_themselves(blobs, ranges):
             return None
         self._bound.add(place)
@@ -233,7 +251,7 @@ class CopiedObjects:
 
     def _index(self, copy: Holder, record: StoredObject, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
         """Read the last bytes of a shard; None where they are not the index that the shard's crc32c follows from."""
-        [found] = blobs = copy.objects.get_ranges(record.key, ranges)
+        [found] = blobs = self._fetch(copy, record.key, ranges)
         span, tail = self._tails.get(record.key, (None, b""))
         if span != ranges[0] or bytes(found) != tail:
             crc = shard_crc32c(found, record.nbytes) if prove_themselves(blobs, ranges) else None
@@ -246,7 +264,7 @@ class CopiedObjects:
     def _put_last(self, copy: Holder) -> None:
         """Try the others first from now on: nobody waits for an answer that did not come, object after object."""
         with self._lock:
-            self._copies = (*(each for each in self._copies if each is not copy), copy)
+            self._copies[:] = [*(each for each in self._copies if each is not copy), copy]
 
     def _accuse(self, copy: Holder, key: str, text: str) -> None:
         with self._lock:
@@ -327,6 +345,10 @@ def _copies(lake: str, replicas: Sequence[Replica]) -> list[Holder]:
     for replica in replicas:
         places.setdefault(locate(lake, replica.url), replica.rse)
     return [Holder(rse, url, partial(registry.open_objects, url)) for url, rse in places.items()]
+
+
+def _uncounted(_rse: str, _nbytes: int) -> None:
+    """Count nothing."""
 
 
 def _look(objects: ObjectIO, record: StoredObject) -> tuple[bytes, str]:

@@ -6,10 +6,12 @@ A block is made of whole chunks, so the cells inside it, and with them every sum
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 
 from lakecv.cube import Block, CellGrid, Window
 
-__all__ = ["choose_blocks"]
+__all__ = ["block_at", "choose_blocks"]
 
 _SECONDS = 1.5  # of work per block: a scheduler costs about 1.3 ms a task, a killed worker loses one block
 _BLOCKS_PER_SLOT = 4  # so that slots end together
@@ -54,3 +56,9 @@ def choose_blocks(grid: CellGrid, *, seconds_per_pixel: float, slots: int, most_
                             column * width, min((column + across) * width, grid.nx)))
         for index, (row, column) in enumerate(corners)
     )
+
+
+def block_at(blocks: Sequence[Block], window: Window) -> int:
+    """Find the block, of those that :func:`choose_blocks` gave, that a cell lies in."""
+    found = bisect_right(blocks, (window.y0, window.x0), key=lambda block: (block.window.y0, block.window.x0))
+    return next((block.index for block in reversed(blocks[:found]) if block.window.intersect(window)), 0)

@@ -34,9 +34,10 @@ class Memory:
     worker: int
     keep: int
 
-    def total(self, workers: int) -> int:
-        """Peak over all processes."""
-        return self.driver + workers * (self.worker + self.keep)
+    @property
+    def one(self) -> int:
+        """Peak of one worker with its kept sheets."""
+        return self.worker + self.keep
 
 
 def stored_nbytes(cube: CubeSpec) -> int:
@@ -52,11 +53,11 @@ def pixel_seconds(cube: CubeSpec, workloads: tuple[Workload, ...], link: Link) -
 
 
 def stages_of(
-    cube: CubeSpec, workloads: tuple[Workload, ...], outputs: tuple[ArraySpec, ...], blocks: int, *, site: Site, link: Link,
+    cube: CubeSpec, workloads: tuple[Workload, ...], outputs: tuple[ArraySpec, ...], blocks: int, *, slots: int, link: Link,
 ) -> tuple[Stage, ...]:
     """List the stages of a chain with their cost: sample and passes for each link that learns, then map, then pack."""
     npixels = cube.grid.ny * cube.grid.nx
-    raw, slots = stored_nbytes(cube), max(1, min(site.slots, blocks))
+    raw, slots = stored_nbytes(cube), max(1, min(slots, blocks))
     stages = []
     for number, workload in enumerate(workloads):
         seconds = npixels * pixel_seconds(cube, workloads[: number + 1], link) / slots

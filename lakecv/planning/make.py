@@ -1,74 +1,194 @@
-"""From a job and a dataset to a plan; the one place where estimates meet.
+"""From a job and a dataset to a plan over sites; the one place where estimates meet.
 
-Opens nothing: it gets the dataset's record, the models' workloads and the site as values.
+Opens nothing: it gets the dataset's record, the models' workloads and the sites as values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from lakecv.cube import ArraySpec, CubeSpec
-from lakecv.errors import Infeasible, Kind
+from lakecv.cube import ArraySpec, Block, CubeSpec, Window
+from lakecv.errors import Infeasible, Kind, LakeCVError
 from lakecv.job import Job, StageKind, Workload
-from lakecv.plan import Plan, Reason, Stage
+from lakecv.plan import Plan, Read, Reason, Share, Stage
+from lakecv.planning.assign import Assignment, assign
 from lakecv.planning.blocks import choose_blocks
-from lakecv.planning.cost import memory_of, pixel_seconds, stages_of, stored_nbytes
+from lakecv.planning.cost import Memory, memory_of, pixel_seconds, stages_of, stored_nbytes
+from lakecv.planning.offers import Need, budgets, grouped, offer, paces
 from lakecv.planning.placement import choose_replica, is_near
 from lakecv.records import Dataset
-from lakecv.site import Site
+from lakecv.site import Link, Site
 
 __all__ = ["Wish", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be planned: a job, its input, what each link needs, the arrays that are to be stored, and where (None = at the input)."""
+    """What is to be planned.
+
+    A job, its input, what each link needs, the arrays that are to be stored, and where (None = where most of the input lies);
+    ``holders`` says which replicas (their indices) hold all that a window reads, None where each holds everything.
+    """
 
     job: Job
     dataset: Dataset
     workloads: tuple[Workload, ...]
     outputs: tuple[ArraySpec, ...]
     home: str | None = None
+    holders: Callable[[Window], tuple[int, ...]] | None = None
 
 
-def make_plan(wish: Wish, site: Site) -> Plan:
-    """Plan a job at a site.
+def make_plan(wish: Wish, sites: Sequence[Site], *, asked: str = "", ignore_locality: bool = False) -> Plan:
+    """Plan a job over the sites that may do it.
+
+    Parameters
+    ----------
+    wish : Wish
+        What is to be done.
+    sites : sequence of Site
+        Where it may run: one, or all that there are; those that cannot do it are left out with their reason.
+    asked : str
+        What the user named, for the record; else the one site's name.
+    ignore_locality : bool
+        Do not prefer near data.
 
     Raises
     ------
     Infeasible
-        If one chunk does not fit into a worker's memory (kind ``block-exceeds-memory``) or no replica can be read.
+        If one chunk does not fit into a worker's memory at any site (kind ``block-exceeds-memory``) or no replica can be read.
+    Unavailable
+        If the replicas cannot be read just now.
     """
-    cube = wish.dataset.cube
     if wish.job.state is not None:
         wish = replace(wish, workloads=tuple(map(_applied, wish.workloads)))
-    nbytes = stored_nbytes(cube)
-    replica, reasons = choose_replica(site, wish.dataset.replicas, nbytes, wish.dataset.did)
-    near = is_near(site, replica)
-    link = site.link(replica.rse, near=near)
-    speed = pixel_seconds(cube, wish.workloads, link)
-    blocks = choose_blocks(cube.cells, seconds_per_pixel=speed, slots=site.slots, most_pixels=_most_pixels(wish, site))
-    workers = min(site.max_workers, math.ceil(len(blocks) / site.worker.threads))
-    stages = stages_of(cube, wish.workloads, wish.outputs, len(blocks), site=site, link=link)
-    memory = memory_of(cube, wish.workloads, wish.outputs, len(blocks), site=site, workers=workers)
-    if memory.worker > site.worker.memory_nbytes:
+    able, refused = _able(wish, sites)
+    cube, dataset = wish.dataset.cube, wish.dataset
+    blocks = _blocks(wish, able)
+    everywhere = tuple(range(len(dataset.replicas)))
+    holders = tuple(wish.holders(block.window) if wish.holders else everywhere for block in blocks)
+    memory = {site.name: _memory(wish, len(blocks), site) for site in able}
+    kept = sum(memory[site.name].keep * site.max_workers for site in able) >= stored_nbytes(cube)
+    likely = stages_of(cube, wish.workloads, wish.outputs, len(blocks), slots=sum(site.slots for site in able), link=_link(able[0], wish))
+    turns = sum(map(_passes, likely[:-1]))
+    need = Need.of(dataset, wish.workloads, sum(spec.nbytes for spec in wish.outputs), turns, 1.0 if kept else turns)
+    groups, members = grouped(blocks, holders, need)
+    offers = [offer(site, dataset, wish.home) for site in able]
+    made = assign(
+        groups, offers, [*budgets(able, dataset)], replicas=[each.rse for each in dataset.replicas], ignore_locality=ignore_locality,
+    )
+    stored = dataset.nbytes / max(cube.nbytes, 1)  # what is fetched is compressed
+    shares = tuple(_shares(able, made, members, dataset, nbytes=stored * _nbytes_read(likely, kept) / len(blocks)))
+    stages = stages_of(
+        cube, wish.workloads, wish.outputs, len(blocks), slots=sum(each.slots for each in shares), link=_link(_site(able, shares[0].site), wish),
+    )
+    home = wish.home or _most_read(shares)
+    return Plan(
+        job=wish.job, input=cube, output=replace(cube, arrays=wish.outputs), blocks=blocks, stages=stages, site=asked or shares[0].site,
+        shares=shares, paces=tuple(paces(offers, dataset, max(groups, key=lambda each: each.count), turns)),
+        packs=next((share.site for share in shares if home in _site(able, share.site).near), shares[0].site), home=home,
+        memory_nbytes=memory[shares[0].site].driver + sum(memory[each.site].one * each.workers for each in shares),
+        keep_nbytes=min(memory[each.site].keep for each in shares),
+        seconds=sum(stage.seconds * _passes(stage) for stage in stages) if len(shares) == 1 else made.seconds,
+        reasons=(*_reasons(able, made, wish), *refused, *_shape(blocks, cube, shares)),
+        holders=holders if any(held != everywhere for held in holders) else (),
+    )
+
+
+def _able(wish: Wish, sites: Sequence[Site]) -> tuple[list[Site], list[Reason]]:
+    """Sites that can do it, and why the others cannot; raises where none can."""
+    able: list[Site] = []
+    refused: list[tuple[Reason, LakeCVError]] = []
+    for site in sites:
+        try:
+            choose_replica(site, wish.dataset.replicas, stored_nbytes(wish.dataset.cube), wish.dataset.did)
+            _check_memory(wish, site)
+        except LakeCVError as err:
+            refused.append((Reason(site.name, chosen=False, text=str(err)), err))
+        else:
+            able.append(site)
+    if not able:
+        if not refused:
+            raise Infeasible("there is no site that could do it", Kind.NO_SITE, "lakecv sites; lakecv site add FILE")
+        raise refused[-1][1]
+    return able, [reason for reason, _ in refused]
+
+
+def _check_memory(wish: Wish, site: Site) -> None:
+    cube, blocks = wish.dataset.cube, _blocks(wish, [site])
+    needed = _memory(wish, len(blocks), site).worker
+    if needed > site.worker.memory_nbytes:
         raise Infeasible(
-            f"one chunk of {'x'.join(map(str, cube.main.chunks))} {cube.main.dtype} needs {memory.worker >> 20} MiB to work on; "
+            f"one chunk of {'x'.join(map(str, cube.main.chunks))} {cube.main.dtype} needs {needed >> 20} MiB to work on; "
             f"a worker of {site.name} has {site.worker.memory_nbytes >> 20} MiB", Kind.BLOCK_EXCEEDS_MEMORY,
             "give workers more memory in the site's profile, or register a copy (without --in-place): its chunks are small",
         )
-    stored = wish.dataset.nbytes / max(cube.nbytes, 1)  # what is fetched is compressed
-    total = int(stored * _nbytes_read(stages, memory.keep * workers >= nbytes))
-    return Plan(
-        job=wish.job, input=cube, output=replace(cube, arrays=wish.outputs), blocks=blocks, stages=stages,
-        site=site.name, executor=site.executor, workers=workers, threads=site.worker.threads, replica=replica,
-        home=wish.home or replica.rse, nbytes_near=total if near else 0, nbytes_far=0 if near else total,
-        memory_nbytes=memory.total(workers), keep_nbytes=memory.keep,
-        seconds=sum(stage.seconds * _passes(stage) for stage in stages),
-        reasons=(*reasons, *_shape(blocks, cube, site)),
+
+
+def _blocks(wish: Wish, sites: Sequence[Site]) -> tuple[Block, ...]:
+    speed = min(pixel_seconds(wish.dataset.cube, wish.workloads, _link(site, wish)) for site in sites)
+    return choose_blocks(
+        wish.dataset.cube.cells, seconds_per_pixel=speed, slots=sum(site.slots for site in sites),
+        most_pixels=min(_most_pixels(wish, site) for site in sites),
     )
+
+
+def _memory(wish: Wish, blocks: int, site: Site) -> Memory:
+    workers = min(site.max_workers, math.ceil(blocks / site.worker.threads))
+    return memory_of(wish.dataset.cube, wish.workloads, wish.outputs, blocks, site=site, workers=workers)
+
+
+def _link(site: Site, wish: Wish) -> Link:
+    """Link to the replica that a site reads fastest."""
+    dataset = wish.dataset
+    replica, _ = choose_replica(site, dataset.replicas, stored_nbytes(dataset.cube), dataset.did)
+    return site.link(replica.rse, near=is_near(site, replica))
+
+
+def _shares(able: Sequence[Site], made: Assignment, members: Sequence[list[int]], dataset: Dataset, *, nbytes: float) -> Iterator[Share]:
+    """Name the blocks of each site, in the order of the picture; ``nbytes`` are read for one of them."""
+    taken = [0] * len(members)
+    blocks: dict[tuple[str, int], list[int]] = {}
+    for each in made.shares:
+        own = members[each.group][taken[each.group] : taken[each.group] + each.count]
+        taken[each.group] += each.count
+        blocks.setdefault((each.site, each.replica), []).extend(own)
+    finish = dict(made.finish_seconds)
+    for site in able:
+        reads = [
+            Read(replica.rse, is_near(site, replica), tuple(sorted(blocks[site.name, number])))
+            for number, replica in enumerate(dataset.replicas) if blocks.get((site.name, number))
+        ]
+        if reads:
+            near, far = (sum(len(read.blocks) for read in reads if read.near is close) for close in (True, False))
+            workers = min(site.max_workers, math.ceil((near + far) / site.worker.threads))
+            yield Share(
+                site.name, site.executor, workers, site.worker.threads, tuple(reads), int(near * nbytes), int(far * nbytes),
+                finish.get(site.name, 0.0), site.work or "",
+            )
+
+
+def _site(sites: Sequence[Site], name: str) -> Site:
+    return next(site for site in sites if site.name == name)
+
+
+def _most_read(shares: Sequence[Share]) -> str:
+    """Find the storage element that most blocks are read from."""
+    count: Counter[str] = Counter()
+    for share in shares:
+        for read in share.reads:
+            count[read.rse] += len(read.blocks)
+    return min(count, key=lambda rse: (-count[rse], rse))
+
+
+def _reasons(able: Sequence[Site], made: Assignment, wish: Wish) -> tuple[Reason, ...]:
+    """Say why these replicas, where one site was asked for, and why these sites, where there were more."""
+    if len(able) > 1:
+        return made.reasons
+    _, reasons = choose_replica(able[0], wish.dataset.replicas, stored_nbytes(wish.dataset.cube), wish.dataset.did)
+    return reasons
 
 
 def _applied(workload: Workload) -> Workload:
@@ -91,6 +211,7 @@ def _nbytes_read(stages: Sequence[Stage], kept: bool) -> int:  # noqa: FBT001  (
     return int(sum(stage.nbytes_read * (1 if kept else _passes(stage)) for stage in stages[:-1]))
 
 
-def _shape(blocks: Sequence[object], cube: CubeSpec, site: Site) -> tuple[Reason, ...]:
-    text = f"{len(blocks)} blocks of whole {cube.cells.chunk[0]} x {cube.cells.chunk[1]} chunks for {site.slots} slots"
-    return (Reason(site.name, chosen=True, text=text),)
+def _shape(blocks: Sequence[object], cube: CubeSpec, shares: Sequence[Share]) -> tuple[Reason, ...]:
+    slots = sum(share.slots for share in shares)
+    text = f"{len(blocks)} blocks of whole {cube.cells.chunk[0]} x {cube.cells.chunk[1]} chunks for {slots} slots"
+    return (Reason("+".join(share.site for share in shares), chosen=True, text=text),)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lakecv.cube import Role
 from lakecv.plan import RunState
+from lakecv.records import Replica
 from lakecv.report import text
 from lakecv.report.charts import Chart, Grid2D, charts, is_mean_spectra, timeline
 from lakecv.report.data import ReportData
@@ -110,7 +111,7 @@ def _tiles(data: ReportData) -> list[tuple[str, str]]:
     grid = data.dataset.cube.grid
     tiles.append((f"{grid.ny * grid.nx:,}", "pixels"))
     if data.run.seconds is not None:
-        tiles.append((text.duration(data.run.seconds), f"on {data.plan.site}, {data.plan.workers} worker{'s' * (data.plan.workers > 1)}"))
+        tiles.append((text.duration(data.run.seconds), f"on {' and '.join(share.site for share in data.plan.shares)}, {data.plan.workers} worker{'s' * (data.plan.workers > 1)}"))
     tiles.append((text.nbytes(data.run.nbytes_far), "read from afar"))
     return tiles
 
@@ -160,6 +161,12 @@ def _traffic(data: ReportData) -> dict[str, Any]:
     return {"near": text.nbytes(near), "far": text.nbytes(far), "share": round(share, 2)}
 
 
+def _read_from(data: ReportData) -> list[Replica]:
+    """Replicas that the plan read first."""
+    rses = {read.rse for share in data.plan.shares for read in share.reads}
+    return [replica for replica in data.dataset.replicas if replica.rse in rses]
+
+
 def _provenance(data: ReportData) -> list[tuple[str, list[str], bool]]:
     """Tell what it takes to know, and to repeat, what was done: name, values, whether they are digests or commands."""
     run, plan, job = data.run, data.plan, data.run.job
@@ -169,7 +176,7 @@ def _provenance(data: ReportData) -> list[tuple[str, list[str], bool]]:
         ("output", [str(run.output)], True),
         ("input", [f"{did} {digest}" for did, digest in job.inputs], True),
         ("title of the input", [data.dataset.title] if data.dataset.title else [], False),
-        ("read from", [f"{plan.replica.rse} ({plan.replica.url})"], True),
+        ("read from", [f"{each.rse} ({each.url})" for each in _read_from(data)], True),
         ("models", links, True),
         ("state used", [" ".join(job.state)] if job.state else [], True),
         ("seed", [str(job.seed)], True),
@@ -177,7 +184,7 @@ def _provenance(data: ReportData) -> list[tuple[str, list[str], bool]]:
         ("run", [run.id], True),
         ("created", [run.created], False),
         ("finished", [run.finished] if run.finished else [], False),
-        ("where", [f"{plan.site} ({plan.executor}), {plan.workers} workers with {plan.threads} threads each"], False),
+        ("where", [f"{each.site} ({each.executor}), {each.workers} workers with {each.threads} threads each" for each in plan.shares], False),
         ("written to", [plan.home], True),
         ("versions", [f"{name} {version}" for name, version in run.versions], True),
     ]

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lakecv.cube import ArraySpec, Block, CubeSpec, Grid, Role, SpectralAxis, Window
-from lakecv.job import Job, Link, StageKind
-from lakecv.plan import Outcome, Plan, Task
-from lakecv.records import Replica
+from lakecv.cube import Window
+from lakecv.job import StageKind
+from lakecv.plan import Outcome, Task
+from lakecv.ports import Standing
 from lakecv.site import Resources, Site
 
 if TYPE_CHECKING:
     from lakecv.ports import SiteExecutor, WorkerPool
 
-__all__ = ["InlineSite", "SiteContract", "die_at_three", "echo", "example_plan", "hang_at_three"]
+__all__ = ["InlineSite", "SiteContract", "die_at_three", "echo", "hang_at_three"]
 
 
 class InlineSite:
@@ -32,12 +32,12 @@ class InlineSite:
     def __init__(self, seed: int | None = None) -> None:
         self._seed = seed
 
-    def job_script(self, site: Site, plan: Plan) -> str:  # noqa: ARG002  (the port's signature)
+    def job_script(self, site: Site) -> str:  # noqa: ARG002  (the port's signature)
         """Return nothing: no script is submitted here."""
         return ""
 
     @contextmanager
-    def pool(self, site: Site, plan: Plan, work: Callable[[Task], Outcome]) -> Iterator[WorkerPool]:  # noqa: ARG002
+    def pool(self, site: Site, workers: int, work: Callable[[Task], Outcome], label: str) -> Iterator[WorkerPool]:  # noqa: ARG002
         """Start nothing."""
         yield InlinePool(work, self._seed)
 
@@ -48,6 +48,10 @@ class InlinePool:
     def __init__(self, work: Callable[[Task], Outcome], seed: int | None) -> None:
         self._work, self._queue = work, list[Task]()
         self._random = None if seed is None else random.Random(seed)  # noqa: S311  (order only)
+
+    def standing(self) -> Standing:
+        """One task can run, always."""
+        return Standing(1)
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -66,15 +70,6 @@ class InlinePool:
     def cancel(self) -> None:
         """Forget all tasks."""
         self._queue.clear()
-
-
-def example_plan(workers: int = 2) -> Plan:
-    """Make a plan that is complete enough to start a pool."""
-    spec = ArraySpec("data", Role.DATA, ("y", "x", "spectral"), (64, 64, 4), "uint16", (64, 64, 4))
-    cube = CubeSpec(Grid(64, 64), SpectralAxis(4), (spec,))
-    job = Job((Link("none", "1", ()),), 0, (("a:b", "0"),), "a")
-    block = Block(0, Window(0, 64, 0, 64))
-    return Plan(job, cube, cube, (block,), (), "here", "local", workers, 1, Replica("local", "x"), "local", 0, 0, 0, 0, 0.0)
 
 
 def echo(task: Task) -> Outcome:
@@ -118,7 +113,7 @@ class SiteContract:
 
     def test_every_task_has_one_outcome(self, executor: SiteExecutor, site: Site) -> None:
         """All come back, each once, in any order."""
-        with executor.pool(site, example_plan(), echo) as pool:
+        with executor.pool(site, 2, echo, "r-0") as pool:
             for task in self._tasks(7):
                 pool.submit(task)
             found = _collect(pool, 7)
@@ -126,18 +121,18 @@ class SiteContract:
 
     def test_what_is_waited_for_in_vain_comes_back_empty(self, executor: SiteExecutor, site: Site) -> None:
         """No task, no outcome, no hang."""
-        with executor.pool(site, example_plan(), echo) as pool:
+        with executor.pool(site, 2, echo, "r-0") as pool:
             assert list(pool.outcomes(0.01)) == []
 
     def test_the_script_is_the_same_twice(self, executor: SiteExecutor, site: Site) -> None:
         """Pure."""
-        assert executor.job_script(site, example_plan()) == executor.job_script(site, example_plan())
+        assert executor.job_script(site) == executor.job_script(site)
 
     def test_a_dead_worker_is_told_as_such_and_the_rest_goes_on(self, executor: SiteExecutor, site: Site) -> None:
         """Kind worker-lost; a second attempt succeeds."""
         if not self.kills:
             pytest.skip("tasks share the caller's process")
-        with executor.pool(site, example_plan(), die_at_three) as pool:
+        with executor.pool(site, 2, die_at_three, "r-0") as pool:
             for task in self._tasks(6):
                 pool.submit(task)
             found = _collect(pool, 6)
@@ -151,7 +146,7 @@ class SiteContract:
         """Kill stops the task, not the others, and wherever it is: queued, on its way to a worker, or running."""
         if not self.kills:
             pytest.skip("tasks share the caller's process")
-        with executor.pool(site, example_plan(), hang_at_three) as pool:
+        with executor.pool(site, 2, hang_at_three, "r-0") as pool:
             tasks = self._tasks(5)
             for task in tasks:
                 pool.submit(task)

@@ -259,4 +259,4 @@ def test_what_this_machine_calls_its_site_makes_data_there_near(lake, monkeypatc
     monkeypatch.setenv("SITE_NAME", "INFN-PG")
     assert [site.near for site in lake.sites() if site.name == "local"] == [("local", "INFN-PG")]
     plan = lake.plan("kmeans", "museo:tavola")
-    assert (plan.replica.rse, plan.nbytes_far) == ("INFN-PG", 0)
+    assert (plan.shares[0].reads[0].rse, plan.nbytes_far) == ("INFN-PG", 0)

@@ -143,7 +143,7 @@ class Disturbed(InlineSite):
         self._task, self._action = task, action
 
     @contextmanager
-    def pool(self, site, plan, work):
+    def pool(self, site, workers, work, label):
         numbers = count(1)
 
         def disturbed(task):
@@ -151,7 +151,7 @@ class Disturbed(InlineSite):
                 self._action()
             return work(task)
 
-        with super().pool(site, plan, disturbed) as pool:
+        with super().pool(site, workers, disturbed, label) as pool:
             yield pool
 
 

@@ -1,9 +1,11 @@
 """Configuration files and site profiles that cannot be obeyed."""
 
+import json
 import sys
 from pathlib import Path
 
 from lakecv import registry
+from lakecv.config.settings import config_folder
 
 STRANGERS = str(Path(__file__).parents[1] / "strangers")
 
@@ -46,6 +48,31 @@ def profiles(place, **texts):
     for name, text in texts.items():
         (folder / f"{name}.toml").write_text(text)
     place.patch.setenv("LAKECV_SITES", str(folder))
+
+
+def cluster(place, *lines):
+    """A site 'cluster' of this machine, with further lines in its profile."""
+    profiles(place, cluster="\n".join(('executor = "local"', *lines)))
+
+
+def batch(place, key, value):
+    """A site 'cluster' with one key for its job scripts; prologue is a list of lines."""
+    cluster(place, "[batch]", f"{key} = {json.dumps([value] if key == 'prologue' else value)}")
+
+
+def remote(place, *lines):
+    """A site 'cluster' of a batch system, without the numbers that it needs."""
+    profiles(place, cluster="\n".join(('executor = "slurm"', *lines)))
+
+
+def added_before(place):
+    """A profile, where the user has another one of its name."""
+    folder = config_folder() / "sites"
+    folder.mkdir(parents=True)
+    (folder / "cluster.toml").write_text('executor = "local"\n')
+    path = place.folder / "cluster.toml"
+    path.write_text('executor = "local"\nmax_workers = 2\n')
+    return path
 
 
 def same_name_twice(place):

@@ -92,7 +92,7 @@ def _rounds(bout, rounds, workers):
     site = config.site(bout.plan.site)
     threadpool_limits(1)  # as in a worker
     began, sides = time.perf_counter(), []
-    with registry.site(bout.plan.executor).pool(site, bout.plan, execute) as pool:
+    with registry.site(bout.plan.shares[0].executor).pool(site, bout.plan.workers, execute, "bench") as pool:
         _through_site(bout, pool, workers)
         started = time.perf_counter() - began
         _bare(bout, workers)

@@ -27,10 +27,10 @@ def measure(*, toy=False):
     registry.model("kmeans")
     with _no_socket():
         began = time.perf_counter()
-        plan = make_plan(wish, site)
+        plan = make_plan(wish, [site])
         seconds = time.perf_counter() - began
         tracemalloc.start()
-        again = make_plan(wish, site)
+        again = make_plan(wish, [site])
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     if again != plan or len(plan.blocks) != side * side:

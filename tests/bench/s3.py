@@ -199,7 +199,7 @@ def _pass(server, lake, shape, rounds):
     """Read, apply k-means, write: lakecv's site against Dask's threads with zarr-python."""
     bout = prepare(lake)
     ours, theirs = [], []
-    with registry.site(bout.plan.executor).pool(config.site(bout.plan.site), bout.plan, execute) as pool:
+    with registry.site(bout.plan.shares[0].executor).pool(config.site(bout.plan.site), bout.plan.workers, execute, "bench") as pool:
         for number in range(rounds + 1):
             one, two = _through_site(bout, pool, number), _through_dask(server, bout, number)
             if number:

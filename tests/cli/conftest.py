@@ -19,7 +19,7 @@ from lakecv.cli.output import note
 from lakecv.cube import ArraySpec, Block, CubeSpec, Grid, Quantity, Role, SpectralAxis, Window
 from lakecv.errors import Kind, Unavailable
 from lakecv.job import Job, Link, StageKind
-from lakecv.plan import Outcome, Plan, Progress, Reason, Run, RunState, Stage
+from lakecv.plan import Outcome, Pace, Plan, Progress, Read, Reason, Run, RunState, Share, Stage
 from lakecv.records import DID, Damage, Dataset, Replica, Rule
 from lakecv.site import Link as SiteLink
 from lakecv.site import Resources, Site
@@ -39,7 +39,8 @@ PLAN = Plan(
     JOB, CUBE, replace(CUBE, arrays=(LABELS, DISTANCE)), tuple(Block(i, Window(0, 480, i, i + 1)) for i in range(24)),
     (Stage(StageKind.SAMPLE, 0, 24, 1, 1_200_000_000, 4.0), Stage(StageKind.REDUCE, 1, 24, 20, 1_200_000_000, 90.0),
      Stage(StageKind.PACK, 1, 2, 1, 0, 1.0)),
-    "local", "local", 2, 1, TAVOLA.replicas[0], "local", 1_200_000_000, 0, 900_000_000, 0, 110.0,
+    "local", (Share("local", "local", 2, 1, (Read("local", near=True, blocks=tuple(range(24))),), 1_200_000_000, 0, 110.0),),
+    (Pace("local", "local", near=True, seconds=1.0),), "local", "local", 900_000_000, 0, 110.0,
     (Reason("site local", chosen=True, text="holds all bytes"), Reason("site cnaf", chosen=False, text="reads 1.2 GB far")),
 )  # fmt: skip
 RUN = Run(
@@ -131,7 +132,7 @@ class FakeLake:
             "report": "/tmp/r eport.html", "export": "labels.png",
             "fetch": Fetched(TAVOLA.did, "./tavola", 80, 300_000_000, 3.0, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),)),
             "open": FolderCheck("./tavola", "ab" * 32, 80, 300_000_000, is_flat=True, arrays=(FolderArray("counts", DATA.dims, DATA.shape, "uint16"),)),
-            "sites": (SITE,), "config": (Setting("lake", "/lake", "default"),), "job_script": "",
+            "sites": (SITE,), "config": (Setting("lake", "/lake", "default"),), "job_scripts": {}, "site": None,
             "models": (ModelCard("kmeans", "1", "lakecv", (OptionCard("k", "int | auto", "auto", "Clusters."),)),
                        ModelCard("pca", "1", "lakecv", ())),
             "plugins": (PluginReport("lakecv.models", "odd", "odd-one", "0.1", loads=False, problem="No module 'x'"),),

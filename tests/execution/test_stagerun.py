@@ -7,14 +7,17 @@ import pytest
 
 from lakecv.cube import Window
 from lakecv.errors import Unavailable
-from lakecv.execution.stagerun import Crew, run_stage
+from lakecv.execution.crew import Crew, Paces, Station
+from lakecv.execution.stagerun import run_stage
 from lakecv.execution.tensors import unpack_state
-from lakecv.execution.workarea import WorkArea
+from lakecv.execution.workarea import RunArea
 from lakecv.job import StageKind
-from lakecv.plan import Outcome, Task
+from lakecv.plan import Outcome, Plan, Task
 from lakecv.sheet import State, Step
 from lakecv.testing.fakes import MemoryObjects
 from lakecv.testing.sites import InlinePool
+
+PLAN = Plan(None, None, None, (), (), "", (), (), "", "local", 0, 0, 0.0)
 
 
 def tasks(count):
@@ -37,12 +40,15 @@ class Work:
 
 
 def crew(area, work, deadline=60.0, pool=None):
-    return Crew(area, pool or InlinePool(work, None), 2, lambda _: None, deadline, time.monotonic())
+    station = Station("", pool or InlinePool(work, None), 2)
+    return Crew(area, {"": station}, PLAN, Paces(()), (), lambda _: None, deadline, time.monotonic())
 
 
 @pytest.fixture
 def area():
-    return WorkArea(MemoryObjects("x"))
+    found = RunArea(MemoryObjects("x"), None)
+    found.near = {}
+    return found
 
 
 def test_all_tasks_come_back_committed(area):

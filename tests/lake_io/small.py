@@ -14,7 +14,7 @@ from lakecv.lake_io.layout import shards
 from lakecv.lake_io.objects import put_checked
 from lakecv.lake_io.place import data_prefix, join_url
 from lakecv.lake_io.publish import publish
-from lakecv.plan import Plan, Run, RunState
+from lakecv.plan import Plan, Run, RunState, Share
 from lakecv.records import DID, Dataset, Replica
 
 SPEC = ArraySpec("data", Role.DATA, ("y", "x", "spectral"), (8, 8, 3), "uint16", (2, 2, 3), (4, 4, 3))
@@ -44,7 +44,7 @@ def made(lake, name, write_id, seed=0):
 def setup(lake, dataset, name, run):
     """All that is fixed when a run starts."""
     blocks = (Block(0, Window(0, 8, 0, 8)),)
-    plan = Plan(JOB, dataset.cube, dataset.cube, blocks, (), "local", "local", 1, 1, dataset.replicas[0], "local", 0, 0, 0, 0, 0.0)
+    plan = Plan(JOB, dataset.cube, dataset.cube, blocks, (), "local", (Share("local", "local", 1, 1, (), 0, 0, 0.0),), (), "local", "local", 0, 0, 0.0)
     return Setup(run, lake, plan, dataset, DID("museo", name), data_prefix(DID("museo", name), run), "2026-01-01T00:00:00+00:00")
 
 

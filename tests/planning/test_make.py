@@ -27,39 +27,39 @@ def wish(ny=512, nx=512, depth=64, *, chunk=64, replicas=("near",), passes=10):
 
 
 def test_the_near_replica_is_read_and_the_far_one_has_its_reason():
-    plan = make_plan(wish(replicas=("far", "near")), SITE)
-    assert plan.replica.rse == "near"
+    plan = make_plan(wish(replicas=("far", "near")), [SITE])
+    assert plan.shares[0].reads[0].rse == "near"
     assert plan.nbytes_far == 0 < plan.nbytes_near
     assert [(reason.subject, reason.chosen) for reason in plan.reasons[:2]] == [("near", True), ("far", False)]
 
 
 def test_a_measured_link_can_make_the_far_replica_the_better_one():
     slow = replace(SITE, links=(SiteLink("near", 1e6, 0.0), SiteLink("far", 1e9, 0.1)))
-    plan = make_plan(wish(replicas=("far", "near")), slow)
-    assert plan.replica.rse == "far"
+    plan = make_plan(wish(replicas=("far", "near")), [slow])
+    assert plan.shares[0].reads[0].rse == "far"
     assert plan.nbytes_near == 0 < plan.nbytes_far
 
 
 def test_a_chunk_that_does_not_fit_is_refused_with_its_size():
     with pytest.raises(Infeasible, match="one chunk of 4096x4096x64") as caught:
-        make_plan(wish(4096, 4096, chunk=4096), SITE)
+        make_plan(wish(4096, 4096, chunk=4096), [SITE])
     assert caught.value.kind == "block-exceeds-memory"
 
 
 def test_a_dataset_without_a_replica_cannot_be_planned():
     with pytest.raises(Infeasible) as caught:
-        make_plan(wish(replicas=()), SITE)
+        make_plan(wish(replicas=()), [SITE])
     assert caught.value.kind == "no-replica-reachable"
 
 
 def test_planning_a_hundred_thousand_blocks_opens_no_socket(monkeypatch):
     monkeypatch.setattr(socket, "socket", None)
-    plan = make_plan(wish(320 * 64, 320 * 64, depth=1024), replace(SITE, max_workers=50_000))
+    plan = make_plan(wish(320 * 64, 320 * 64, depth=1024), [replace(SITE, max_workers=50_000)])
     assert len(plan.blocks) >= 100_000
 
 
 def test_the_digest_is_the_job_and_not_the_plan():
-    one, two = make_plan(wish(), SITE), make_plan(wish(), replace(SITE, max_workers=9))
+    one, two = make_plan(wish(), [SITE]), make_plan(wish(), [replace(SITE, max_workers=9)])
     assert one.blocks != two.blocks
     assert one.job.digest == two.job.digest
 
@@ -67,7 +67,7 @@ def test_the_digest_is_the_job_and_not_the_plan():
 def test_a_given_state_leaves_only_the_map_and_the_pack_to_be_done_and_keeps_nothing():
     usual = wish()
     given = replace(usual, job=replace(usual.job, state=("a:c", "1")))
-    plan = make_plan(given, SITE)
+    plan = make_plan(given, [SITE])
     assert [stage.kind for stage in plan.stages] == [StageKind.MAP, StageKind.PACK]
-    assert plan.keep_nbytes == 0 < make_plan(usual, SITE).keep_nbytes
+    assert plan.keep_nbytes == 0 < make_plan(usual, [SITE]).keep_nbytes
     assert plan.nbytes_near == usual.dataset.cube.main.nbytes

@@ -6,7 +6,7 @@ import pytest
 from lakecv.cube import ArraySpec, CubeSpec, Grid, Quantity, Role, SpectralAxis, Window
 from lakecv.job import Job, Link, TableSpec
 from lakecv.numerics.quicklook import Quicklook
-from lakecv.plan import Outcome, Plan, Run, RunState
+from lakecv.plan import Outcome, Plan, Read, Run, RunState, Share
 from lakecv.records import DID, Dataset, Replica
 from lakecv.report.page import ReportData
 
@@ -78,7 +78,10 @@ def report():
                           title="Tavola 3")  # fmt: skip
         job = Job((Link(model, "1.0", (("k", K),)),), 7, (("museo:tavola-3", "1a" * 32),), "museo")
         outputs = CubeSpec(cube.grid, None, tuple(spec for spec, _ in images))
-        plan = Plan(job, cube, outputs, (), (), "local", "local", 2, 1, replica, "EMBEDDED", 19200, 0, 10**8, 0, 1.0)
+        plan = Plan(
+            job, cube, outputs, (), (), "local", (Share("local", "local", 2, 1, (Read(replica.rse, near=True, blocks=(0,)),), 19200, 0, 1.0),), (), "local",
+            "EMBEDDED", 10**8, 0, 1.0,
+        )
         run = Run("20260101T000000-abcd", job, DID("museo", f"tavola-3.{model}.1"), RunState.DONE, "2026-01-01T00:00:00Z",
                   "2026-01-01T00:00:06Z", 6.0, 19200, 0, 6, 6, (), (("lakecv", "0.1.0"),), (("inertia", "12.5"),))  # fmt: skip
         return ReportData(run, plan, dataset, _quicklook(rng), images, tables, _outcomes(), (("silhouette", "0.600"),),

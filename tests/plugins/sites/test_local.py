@@ -5,7 +5,7 @@ import pytest
 from lakecv_plugins.sites.local import LocalSite
 
 from lakecv.site import Resources, Site
-from lakecv.testing.sites import InlineSite, SiteContract, echo, example_plan
+from lakecv.testing.sites import InlineSite, SiteContract, echo
 
 pytestmark = pytest.mark.filterwarnings("default")  # Dask warns of what is not ours
 
@@ -26,7 +26,7 @@ class TestInlineSite(SiteContract):
 
 def test_nothing_listens_beyond_this_machine():
     site = Site("here", "local", Resources(1, 1 << 30), 2, ("local",))
-    with LocalSite().pool(site, example_plan(), echo):
+    with LocalSite().pool(site, 2, echo, "r-0"):
         me = psutil.Process()
         family = [me, *me.children(recursive=True)]
         found = {socket.laddr.ip for process in family for socket in process.net_connections("inet") if socket.status == "LISTEN"}

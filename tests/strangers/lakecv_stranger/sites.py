@@ -3,21 +3,24 @@
 from collections import deque
 from contextlib import contextmanager
 
-from lakecv.ports import SiteExecutor
+from lakecv.ports import SiteExecutor, Standing
 
 
 class StrangeSite:
-    def job_script(self, site, plan):
+    def job_script(self, site):
         return ""
 
     @contextmanager
-    def pool(self, site, plan, work):
+    def pool(self, site, workers, work, label):
         yield _Pool(work)
 
 
 class _Pool:
     def __init__(self, work):
         self._work, self._queue = work, deque()
+
+    def standing(self):
+        return Standing(1)
 
     def submit(self, task):
         self._queue.append(task)
