@@ -24,8 +24,9 @@ demo: $(READY) ## paint a picture, scan it, find its pigments: ends in ./lakecv-
 test: check ## the same as check
 
 # Without xdist: each of its workers would start servers of its own.
-test-lake: $(READY) ## the real servers (Rucio, Ceph, XRootD, WebDAV): installs, starts, tests, stops
+test-lake: $(READY) ## the real servers (Rucio, Ceph, XRootD, WebDAV, Slurm): installs, starts, tests, stops
 	@deploy/lake/install.sh
+	@deploy/batch/install.sh
 	@LAKECV_LAKE=1 $(PYTEST) tests/lake $(ARGS)
 
 check: lint types contracts doctests tests ## everything that has to hold; under 10 minutes on 2 cores

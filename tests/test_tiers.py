@@ -25,7 +25,7 @@ def test_a_tier_that_was_named_fails_where_it_would_be_skipped(monkeypatch):
     ("named", "required", "starts"),
     [
         ("", "", False), ("moto", "moto", False), ("moto,ceph", "ceph moto", True), ("xrootd rucio", "rucio xrootd", True),
-        ("lake", "ceph lake rucio xrootd", True),
+        ("lake", "ceph lake rucio slurm xrootd", True),
     ],
 )
 def test_the_environment_names_what_is_required_and_what_starts(named, required, starts):

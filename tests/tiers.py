@@ -1,4 +1,4 @@
-"""Tiers of tests that need a server: `moto` (mocked S3); `ceph` (real S3), `rucio` and `xrootd`, together `lake`.
+"""Tiers of tests that need a server: `moto` (mocked S3); `ceph` (real S3), `rucio`, `xrootd` and `slurm`, together `lake`.
 
 Who asks for one must not see it skipped.
 
@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-_REAL = frozenset({"ceph", "rucio", "xrootd"})
+_REAL = frozenset({"ceph", "rucio", "slurm", "xrootd"})
 _NAMED = frozenset(os.environ.get("LAKECV_REQUIRE", "").replace(",", " ").split())
 REQUIRED = _NAMED | _REAL if "lake" in _NAMED else _NAMED
 LAKE = bool(REQUIRED & _REAL) or os.environ.get("LAKECV_LAKE", "") not in {"", "0"}

@@ -1,7 +1,10 @@
 """Real servers for the tests of this folder: one stack per session, on request (LAKECV_LAKE=1, or LAKECV_REQUIRE names a tier)."""
 
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,7 @@ from tests.servers import CEPH, RUCIO_VENV, S3Server, ceph, lake
 from tests.tiers import LAKE, require
 
 INSTALL = "run deploy/lake/install.sh"
+SLURM = (sys.executable, Path(__file__).parents[2] / "deploy" / "batch" / "slurm.py")
 
 
 def missing():
@@ -29,6 +33,21 @@ def real_lake(tmp_path_factory):
         require(tier, reason)
     with lake(tmp_path_factory.mktemp("lake") / "lake") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def slurm_folder(tmp_path_factory):
+    """Folder of a running Slurm with the partitions infn-pg, infn-na and gpu; its path is short enough for sockets."""
+    if not LAKE:
+        pytest.skip("the real servers start on request: make test-lake")
+    if not shutil.which("slurmctld", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"):
+        require("slurm", "Slurm is not installed: run deploy/batch/install.sh")
+    folder = tmp_path_factory.mktemp("s") / "l"
+    try:
+        subprocess.run([*SLURM, "start", folder], check=True, timeout=110, capture_output=True)
+        yield folder
+    finally:
+        subprocess.run([*SLURM, "stop", folder], check=True, timeout=110, capture_output=True)
 
 
 @pytest.fixture(scope="session")
