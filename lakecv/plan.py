@@ -154,7 +154,8 @@ class Outcome:
     """What became of a task.  ``part`` is the key of what it wrote and ``digest`` its sha256; ``error`` = kind and text.
 
     ``damaged`` are objects of the input that were found bad on the way, though another replica may have had them right.
-    ``reads`` are the bytes of the input that came from each RSE, as they travelled: the proof of what was near.
+    ``reads`` are the bytes of the input that came from each RSE, as they travelled: the proof of what was
+    near; ``read_seconds`` is what they took, added up over requests that may have run at once.
     """
 
     task: str
@@ -170,6 +171,7 @@ class Outcome:
     damaged: tuple[Damage, ...] = ()
     site: str = ""
     reads: tuple[tuple[str, int], ...] = ()
+    read_seconds: float = 0.0
 
     @property
     def ok(self) -> bool:

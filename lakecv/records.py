@@ -123,13 +123,20 @@ class Replica:
     """A copy of a dataset: the storage element that holds it and the url prefix below which the keys lie.
 
     A url without a scheme that does not start with ``/`` is relative to the lake, so that a lake can be moved.  ``site`` is
-    where the catalog says that the storage element stands.
+    where the catalog says that the storage element stands.  ``keys`` are the objects of a partial copy, with ``.`` for ``/`` as
+    catalogs of files name them; None = all of them, or not known where ``access`` is PARTIAL.
     """
 
     rse: str
     url: str
     site: str = ""
     access: Access = Access.READY
+    keys: tuple[str, ...] | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """True where what it holds can be read now."""
+        return self.access is Access.READY or (self.access is Access.PARTIAL and self.keys is not None)
 
 
 @dataclass(frozen=True, slots=True)

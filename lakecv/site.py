@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
-__all__ = ["Batch", "Link", "Resources", "Scheduler", "Site"]
+__all__ = ["JOB_LOG", "Batch", "Link", "Resources", "Scheduler", "Site", "job_folders", "jobs_folder"]
+
+JOB_LOG = "job-{}.log"
+"""Log of a batch job by its number, in the folder of its pool."""
 
 
 class Scheduler(StrEnum):
@@ -98,3 +102,15 @@ class Site:
             if link.rse == rse:
                 return link
         return Link(rse, 1e9, 0.001) if near else Link(rse, 25e6, 0.05)
+
+
+def jobs_folder(batch: Batch) -> Path:
+    """Folder in which every pool of a batch system has one of its own: as the profile says, else in the user's state."""
+    from platformdirs import user_state_path
+
+    return Path(batch.folder).expanduser() if batch.folder else user_state_path("lakecv") / "jobs"
+
+
+def job_folders(batch: Batch, run: str, site: str) -> tuple[Path, ...]:
+    """Folders that pools of a run at a site have left, as they are named: ``<run>-<site>-<token>``."""
+    return tuple(sorted(path for path in jobs_folder(batch).glob(f"{run}-{site}-*") if path.name.count("-") == run.count("-") + site.count("-") + 2))

@@ -1,13 +1,16 @@
 """The Python face: ``lake = lakecv.Lake(...)`` and its verbs; the only place where parts are wired together."""
 
+from lakecv.api.detaching import Detached, Driver
 from lakecv.api.examining import Check, Verdict
 from lakecv.api.fetching import Fetched, FolderArray, FolderCheck, check_folder, open_folder
 from lakecv.api.lake import Lake
+from lakecv.api.logs import LogFile, RunLogs
 from lakecv.api.values import Demo, ModelCard, OptionCard, PluginReport, Registered, Repair, Sweep, Verification
 from lakecv.lake_io.fsck import Finding, Flaw
 from lakecv.lake_io.sweep import Fate, Heap, Leftover
 
 __all__ = [
-    "Check", "Demo", "Fate", "Fetched", "Finding", "Flaw", "FolderArray", "FolderCheck", "Heap", "Lake", "Leftover", "ModelCard",
-    "OptionCard", "PluginReport", "Registered", "Repair", "Sweep", "Verdict", "Verification", "check_folder", "open_folder",
+    "Check", "Demo", "Detached", "Driver", "Fate", "Fetched", "Finding", "Flaw", "FolderArray", "FolderCheck", "Heap", "Lake", "Leftover",
+    "LogFile", "ModelCard", "OptionCard", "PluginReport", "Registered", "Repair", "RunLogs", "Sweep", "Verdict", "Verification",
+    "check_folder", "open_folder",
 ]

@@ -6,19 +6,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from lakecv import config, registry
-from lakecv.api import replicating
+from lakecv.api import detaching, replicating
 from lakecv.api.damages import teller
+from lakecv.api.driving import Drive, asked_for, site_named
 from lakecv.api.examining import Check, examine
 from lakecv.api.fetching import Fetched, fetch_dataset, open_folder
 from lakecv.api.jobs import command_of, make_job, option_cards
 from lakecv.api.keeping import Keeper
 from lakecv.api.learnt import job_with_state, load_states
+from lakecv.api.logs import RunLogs
 from lakecv.api.looking import check_target, open_lazy, read_artifact, read_whole, write_new
 from lakecv.api.notebook import default_watch
 from lakecv.api.planning import plan_job
+from lakecv.api.rates import known_rates
 from lakecv.api.registering import Wanted, check_path, check_said, default_name, register
 from lakecv.api.reporting import report_data
 from lakecv.api.running import REPORT, Finished, Runs
@@ -42,7 +45,20 @@ if TYPE_CHECKING:
 
     from lakecv.report.data import ReportData
 
-__all__ = ["Lake"]
+__all__ = ["Asked", "Lake"]
+
+
+class Asked(TypedDict, total=False):
+    """What may be said of a run, beside its model and its input; explained at :meth:`Lake.plan`."""
+
+    site: str | None
+    options: Mapping[str, Scalar] | None
+    seed: int
+    state: str | None
+    scope: str | None
+    to: str | None
+    again: bool
+    ignore_locality: bool
 
 
 class Lake:
@@ -310,19 +326,43 @@ class Lake:
         A job that is done already is found and nothing moves (``again`` forces a new result); one that was interrupted goes
         on where it was.  A run with failed blocks comes back with ``state`` FAILED and can be resumed.
         """
-        dataset = self.show(did)
-        job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
-        plan = self._plan(job, dataset, site, to, ignore_locality=ignore_locality)
-        given = load_states(self.url, self.show(state), len(job.links)) if state else ()
-        command = command_of(job, plan, dataset, to)
-        run = self._runs.begin(job, dataset, plan, again=again, command=command, states=given)
-        return self._runs.execute(run, self._site)
+        run = self._begin(
+            model, did, site=site, options=options, seed=seed, state=state, scope=scope, to=to, again=again, ignore_locality=ignore_locality,
+        )
+        return self._drive(run).to_end()
+
+    def detach(self, model: str, did: str, **asked: Unpack[Asked]) -> detaching.Detached:
+        """Begin a run as :meth:`run` does, and leave it to a process of its own, which goes on when this one has ended.
+
+        Where it is done already, or somebody on this machine drives it, nothing is started.
+
+        Raises
+        ------
+        LakeCVError
+            What that process ended with, if it could not begin.
+        """
+        detaching.check()
+        return self._drive(self._begin(model, did, **asked)).detached()
 
     def resume(self, run: str | None = None) -> Run:
         """Go on with a run (the newest unfinished one); what has a commit record is not computed again."""
-        name = run or self._newest(unfinished=True)
-        self._runs.record(name)  # says which names there are where this is none
-        return self._runs.execute(name, self._site)
+        drive = self._drive(run or self._newest(unfinished=True))
+        drive.known()
+        return drive.to_end()
+
+    def attach(self, run: str | None = None) -> Run:
+        """Follow a run (the newest) that somebody else drives to its end, and return its record; Ctrl-C leaves the driver alone.
+
+        Raises
+        ------
+        Unavailable
+            If nobody seems to be at work on it (kind ``interrupted``).
+        """
+        return self._drive(run or self._newest(unfinished=False)).attended()
+
+    def logs(self, run: str | None = None) -> RunLogs:
+        """Gather the verdicts and damages of a run (the newest), and the logs of its driver and jobs that lie on this machine."""
+        return self._drive(run or self._newest(unfinished=False)).logs()
 
     def runs(self) -> tuple[Run, ...]:
         """List the runs, oldest first."""
@@ -383,7 +423,8 @@ class Lake:
 
     def job_scripts(self, plan: Plan) -> dict[str, str]:
         """Write what would be submitted for a plan, byte for byte, by site; nothing for a site where nothing is."""
-        scripts = {share.site: registry.site(share.executor).job_script(self._site(share.site)) for share in plan.shares}
+        sites = {share.site: site_named(share.site, plan.site, self._settings) for share in plan.shares}
+        scripts = {share.site: registry.site(share.executor).job_script(sites[share.site]) for share in plan.shares}
         return {site: script for site, script in scripts.items() if script}
 
     @staticmethod
@@ -432,11 +473,23 @@ class Lake:
 
     def _plan(self, job: Job, dataset: Dataset, site: str | None, to: str | None, *, ignore_locality: bool) -> Plan:
         return plan_job(
-            job, dataset, settings=self._settings, catalog=self._catalog, site=site, to=to, ignore_locality=ignore_locality,
+            job, dataset, settings=self._settings, catalog=self._catalog, rates=known_rates(self._objects),
+            site=asked_for(site or self._settings.site), to=to, ignore_locality=ignore_locality,
         )
 
-    def _site(self, name: str) -> Site:
-        return config.site(name, self._settings)
+    def _begin(
+        self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
+        state: str | None = None, scope: str | None = None, to: str | None = None, again: bool = False, ignore_locality: bool = False,
+    ) -> str:
+        """Find the run of a job or claim a new one; returns its id."""
+        dataset = self.show(did)
+        job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
+        plan = self._plan(job, dataset, site, to, ignore_locality=ignore_locality)
+        given = load_states(self.url, self.show(state), len(job.links)) if state else ()
+        return self._runs.begin(job, dataset, plan, again=again, command=command_of(job, plan, dataset, to), states=given)
+
+    def _drive(self, run: str) -> Drive:
+        return Drive(run, self._runs, self._settings, self._watch)
 
     def _newest(self, *, unfinished: bool) -> str:
         run = self._runs.newest(unfinished=unfinished)

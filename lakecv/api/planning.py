@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lakecv import config
 from lakecv.api import replicating
 from lakecv.config import Settings
+from lakecv.cube import Role, Window
 from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.job import Job
-from lakecv.lake_io.layout import lay_out
+from lakecv.lake_io.layout import lay_out, shards
+from lakecv.lake_io.place import LOCAL
 from lakecv.plan import Plan, Reason
 from lakecv.planning.make import Wish, make_plan
-from lakecv.ports import CatalogBackend
+from lakecv.planning.rates import Rates
+from lakecv.ports import CatalogBackend, StorageElements
 from lakecv.records import Dataset
 from lakecv.site import Site
 
@@ -26,19 +29,34 @@ _LOCAL = "local"
 
 
 def plan_job(
-    job: Job, dataset: Dataset, *, settings: Settings, catalog: CatalogBackend, site: str | None = None, to: str | None = None,
-    ignore_locality: bool = False,
+    job: Job, dataset: Dataset, *, settings: Settings, catalog: CatalogBackend, rates: Rates, site: str | None = None,
+    to: str | None = None, ignore_locality: bool = False,
 ) -> Plan:
-    """Plan a job at a site, or over all (:data:`AUTO`); errors as of :func:`lakecv.planning.make.make_plan`."""
+    """Plan a job at a site, or over all (:data:`AUTO`), by what was learnt; errors as of :func:`lakecv.planning.make.make_plan`."""
     replicating.check_home(catalog, to)
     chain = build_chain(job, dataset.cube)
     outputs = tuple(lay_out(spec) for spec in stored_outputs(chain, job.keep))
-    wish = Wish(job, dataset, tuple(link.workload for link in chain), outputs, to)
+    home = to or (None if isinstance(catalog, StorageElements) else LOCAL)  # without storage elements all results lie in the lake
+    wish = Wish(job, dataset, tuple(link.workload for link in chain), outputs, home, _holders(dataset))
     asked = site or settings.site
     sites, left_out = _sites(asked, settings)
-    made = make_plan(wish, sites, asked=asked, ignore_locality=ignore_locality)
+    made = make_plan(wish, sites, rates=rates, asked=asked, ignore_locality=ignore_locality)
     untried = tuple(Reason(each.name, chosen=True, text="nobody has tried its profile yet") for each in sites if not each.tested)
     return replace(made, reasons=(*made.reasons, *left_out, *untried))
+
+
+def _holders(dataset: Dataset) -> Callable[[Window], tuple[int, ...]] | None:
+    """Say which replicas hold what a window reads; None where each one that can be read holds all."""
+    if all(replica.keys is None for replica in dataset.replicas):
+        return None
+    held = [None if replica.keys is None else frozenset(replica.keys) for replica in dataset.replicas]
+    arrays = [spec for spec in dataset.cube.arrays if spec is dataset.cube.main or spec.role is Role.MASK]
+
+    def holders(window: Window) -> tuple[int, ...]:
+        needed = {f"{dataset.path_of(spec.name)}/{shard.key}".replace("/", ".") for spec in arrays for shard in shards(spec, window)}
+        return tuple(number for number, keys in enumerate(held) if keys is None or needed <= keys)
+
+    return holders
 
 
 def _sites(asked: str, settings: Settings) -> tuple[Sequence[Site], tuple[Reason, ...]]:

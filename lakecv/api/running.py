@@ -21,16 +21,19 @@ from threadpoolctl import threadpool_limits
 from lakecv import registry
 from lakecv.api.damages import damage_facts, settle_damages
 from lakecv.api.learnt import state_key
+from lakecv.api.rates import keep_rates
 from lakecv.api.registering import now
 from lakecv.api.replicating import with_room
 from lakecv.canonical import dump, load
 from lakecv.cube import ArraySpec, CubeSpec
 from lakecv.errors import Conflict, Corrupt, Kind, LakeCVError, NotFound, Unavailable, nearest
 from lakecv.execution.chain import ChainLink, build_chain, of_model
-from lakecv.execution.crew import Crew, Paces, manned
+from lakecv.execution.crew import Crew, Paces
 from lakecv.execution.drive import BlocksFailed, Computed, drive
+from lakecv.execution.runarea import RunArea
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
-from lakecv.execution.workarea import RunArea, Setup
+from lakecv.execution.station import manned
+from lakecv.execution.workarea import Setup
 from lakecv.execution.worker import execute
 from lakecv.job import Job, TableSpec
 from lakecv.lake_io.objects import put_same
@@ -259,7 +262,7 @@ class Runs:
         tables = tuple(_tables(chain, states, computed, plan.input))
         run = replace(
             _run_of(setup, outcomes), state=RunState.DONE, finished=now(), blocks_done=len(plan.blocks),
-            facts=(*_facts(chain, states), *damage_facts(area, setup.dataset, done=True)),
+            facts=(*_facts(chain, states), *(("sites", text) for text in computed.said), *damage_facts(area, setup.dataset, done=True)),
         )
         page = self.report(setup, run, Finished(computed, tables, states, outcomes))
         home = registry.open_objects(locate(self.lake, setup.home))
@@ -275,6 +278,7 @@ class Runs:
             parents=plan.job.inputs, made_by=setup.run,
         )
         self.catalog.register(dataset, done.manifest)
+        keep_rates(self.objects, setup, tuple(link.workload for link in chain), outcomes)
         put_same(self.objects, run_key(setup.run), home.get("run.json"))
         area.clear()
         return self.record(setup.run)

@@ -6,16 +6,17 @@ An object of a registered dataset or of an unfinished run is never removed; what
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from lakecv import registry
 from lakecv.api.values import Sweep
 from lakecv.canonical import load
 from lakecv.errors import LakeCVError, NotFound
-from lakecv.execution.workarea import Setup
+from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.lake_io.fsck import Watch
 from lakecv.lake_io.place import join_url, locate, run_key, work_prefix
-from lakecv.lake_io.sweep import Fate, Heap, Leftover, data_heaps, did_of, remove, run_of, work_heaps
+from lakecv.lake_io.sweep import Fate, Heap, Leftover, data_heaps, did_of, heap_of, remove, run_of, work_heaps
 from lakecv.patience import many
 from lakecv.plan import Progress
 from lakecv.ports import CatalogBackend, ObjectIO
@@ -25,6 +26,7 @@ __all__ = ["Wish", "sweep"]
 
 _AT_ONCE = 256
 _DATA, _WORK = "data that no dataset names", "work of a published run"
+_NEAR = "work near {} of a published run"
 _OUTPUT, _RUNNING = "output of an unfinished run", "work of an unfinished run"
 
 
@@ -90,9 +92,35 @@ class _Broom:
         named = self._named()
         found = [self._data(heap, named) for heap in heaps if not named.holds(heap.prefix)]
         found += [self._work(heap) for heap in works]
-        if self.wish.dry_run:
-            return found
-        return [self._gone(each) if each.fate is Fate.REMOVABLE else each for each in found]
+        return [each for leftover in found for each in self._settled(leftover)]
+
+    def _settled(self, leftover: Leftover) -> Iterator[Leftover]:
+        """Settle a leftover, and before it what its run left near sites: while that stays, so does the rest."""
+        near = [*self._near(leftover)] if leftover.what == _WORK and leftover.fate is Fate.REMOVABLE else []
+        yield from near
+        stuck = [each for each in near if each.fate is Fate.FAILED]
+        if stuck:
+            yield replace(leftover, fate=Fate.KEPT, why=f"{stuck[0].heap.prefix} is not cleared yet")
+        else:
+            yield self._gone(leftover) if leftover.fate is Fate.REMOVABLE and not self.wish.dry_run else leftover
+
+    def _near(self, leftover: Leftover) -> Iterator[Leftover]:
+        """Remove, where it is no dry run, the areas that a run has near its sites."""
+        setup = self._setup(run_of(leftover.heap.prefix))
+        for share in setup.plan.shares if setup else ():
+            if not share.work:
+                continue
+            what, heap = _NEAR.format(share.site), Heap(share.work, 0, 0, 0.0)
+            try:
+                area = WorkArea(registry.open_objects(share.work))
+                heap = heap_of(share.work, area.listed())
+                if heap.objects and not self.wish.dry_run:
+                    area.remove()
+            except LakeCVError as err:
+                yield Leftover(heap, what, Fate.FAILED, str(err))
+            else:
+                if heap.objects:
+                    yield Leftover(heap, what, Fate.REMOVABLE if self.wish.dry_run else Fate.REMOVED)
 
     def _named(self) -> _Named:
         """Ask the runs before the catalog: a run that is done when it is asked was registered before that."""

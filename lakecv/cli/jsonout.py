@@ -12,7 +12,20 @@ from lakecv.canonical import to_json
 from lakecv.job import StageKind
 
 if TYPE_CHECKING:
-    from lakecv.api import Demo, Fetched, FolderCheck, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
+    from lakecv.api import (
+        Demo,
+        Detached,
+        Driver,
+        Fetched,
+        FolderCheck,
+        ModelCard,
+        PluginReport,
+        Registered,
+        Repair,
+        RunLogs,
+        Sweep,
+        Verification,
+    )
     from lakecv.config import Setting
     from lakecv.cube import ArraySpec, SpectralAxis
     from lakecv.job import Job
@@ -23,8 +36,10 @@ __all__ = [
     "Document",
     "dataset",
     "demo",
+    "detached",
     "fetched",
     "folder",
+    "logs",
     "model",
     "passes_at_most",
     "plan",
@@ -152,6 +167,8 @@ def plan(made: Plan, scripts: Mapping[str, str]) -> Document:
         "job": _job(made.job),
         "site": made.site,
         "shares": [_share(share) for share in made.shares],
+        "paces": [value(pace) for pace in made.paces],
+        "packs": made.packs,
         "home": made.home,
         "blocks": len(made.blocks),
         "passes_at_most": passes_at_most(made),
@@ -196,6 +213,31 @@ def run(record: Run) -> Document:
         "versions": dict(record.versions),
         "facts": dict(record.facts),
     }
+
+
+def detached(done: Detached) -> Document:
+    """Describe a run that goes on by itself, as ``run`` does, with who drives it and where that one writes to."""
+    driver = None if done.driver is None else _driver(done.driver)
+    return {**run(done.run), "driver": driver, "log": done.log}
+
+
+def logs(found: RunLogs) -> Document:
+    """Tell what is known of a run's troubles."""
+    record = found.run
+    return {
+        "run": record.id,
+        "output": str(record.output),
+        "state": str(record.state),
+        "drivers": [{**_driver(driver), "alive": driver.alive} for driver in found.drivers],
+        "failed": [_outcome(outcome) for outcome in record.failed],
+        "damages": [value(damage) for damage in found.damages],
+        "facts": dict(record.facts),
+        "logs": [{"who": file.who, "path": file.path, "cut": file.cut, "lines": list(file.lines)} for file in found.files],
+    }
+
+
+def _driver(driver: Driver) -> Document:
+    return {"pid": driver.pid, "host": driver.host}
 
 
 def progress(seen: Progress) -> Document:

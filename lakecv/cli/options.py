@@ -11,7 +11,7 @@ import typer
 from lakecv.errors import InvalidInput, Kind
 
 __all__ = [
-    "DIDArgument", "Json", "Scope", "Seed", "Set", "Site", "State", "To", "age_seconds", "metadata_of", "options_of", "shape_of",
+    "DIDArgument", "IgnoreLocality", "Json", "Scope", "Seed", "Set", "Site", "State", "To", "age_seconds", "metadata_of", "options_of", "shape_of",
 ]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)", re.ASCII)
@@ -20,7 +20,10 @@ _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/schema) instead of text.")]
 DIDArgument = Annotated[str, typer.Argument(metavar="DID", help="Dataset, scope:name.")]
 Scope = Annotated[str | None, typer.Option(metavar="SCOPE", help="Scope that the result goes to (default: yours).")]
-Site = Annotated[str | None, typer.Option(metavar="NAME", help="Site to run at (default: the one nearest to the data).")]
+Site = Annotated[
+    str | None, typer.Option(metavar="NAME|auto", help="Site to run at, by name or by its profile; auto: all that can do it (default: as set).")
+]
+IgnoreLocality = Annotated[bool, typer.Option("--ignore-locality", help="Do not prefer near data where far ones are as fast.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Option of the model; repeat it for more. See lakecv models MODEL."),

@@ -5,7 +5,6 @@ Kept sheets may be lost at any time (a new worker has none); a miss reads again,
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from threading import Lock
@@ -16,7 +15,8 @@ from lakecv import registry
 from lakecv.cube import Cell, CubeSpec, Role, Window
 from lakecv.errors import InternalError, Kind
 from lakecv.execution.chain import ChainLink, build_chain, feed
-from lakecv.execution.workarea import RunArea, Setup, WorkArea
+from lakecv.execution.runarea import RunArea
+from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.lake_io.copies import CopiedObjects, open_copies, open_manifest
 from lakecv.lake_io.place import join_url, locate, work_prefix
 from lakecv.lake_io.read import ArrayReader, open_array
@@ -25,7 +25,7 @@ from lakecv.ports import ObjectIO
 from lakecv.records import Damage, Manifest
 from lakecv.sheet import Sheet, State
 
-__all__ = ["Bench", "Damages", "open_bench"]
+__all__ = ["Bench", "Damages", "Traffic", "open_bench"]
 
 
 @lru_cache(maxsize=4)
@@ -73,9 +73,9 @@ class Bench:
         url = join_url(self.setup.lake, work_prefix(self.setup.run))
         return RunArea(registry.open_objects(url), registry.open_objects)
 
-    def readers(self, rse: str, count: Counter[str]) -> dict[str, ArrayReader]:
-        """Open fresh readers of the arrays that a sheet needs, at one replica first; they count the bytes of one task by RSE."""
-        dataset, objects = self.setup.dataset, self._input(rse).counted(lambda came, nbytes: count.update({came: nbytes}))
+    def readers(self, rse: str, traffic: Traffic) -> dict[str, ArrayReader]:
+        """Open fresh readers of the arrays that a sheet needs, at one replica first; they count what one task reads."""
+        dataset, objects = self.setup.dataset, self._input(rse).counted(traffic.add)
         needed = [spec for spec in self.cube.arrays if spec is self.cube.main or spec.role is Role.MASK]
         return {spec.name: open_array(objects, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
 
@@ -109,6 +109,26 @@ class Bench:
             sheet = feed(self.chain[:link], states[:link], raw)
             self._kept.put((link, cell.index), sheet)
             yield cell, sheet
+
+
+class Traffic:
+    """What one task read: bytes by RSE, and seconds, added up over requests that may run at once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._nbytes: dict[str, int] = {}
+        self.seconds = 0.0
+
+    def add(self, rse: str, nbytes: int, seconds: float) -> None:
+        """Count one read."""
+        with self._lock:
+            self._nbytes[rse] = self._nbytes.get(rse, 0) + nbytes
+            self.seconds += seconds
+
+    @property
+    def reads(self) -> tuple[tuple[str, int], ...]:
+        """Bytes by RSE."""
+        return tuple(sorted(self._nbytes.items()))
 
 
 class Damages:

@@ -1,58 +1,24 @@
-"""Who does the work of a run: the pools of its sites, what each has to do, and who takes over from whom."""
+"""Who does the work of a run: the stations of its sites, what each has to do, and who takes over from whom."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
-from lakecv import registry
-from lakecv.errors import Infeasible, Kind, LakeCVError, NotFound, PluginError, Unavailable
-from lakecv.execution.workarea import RunArea
+from lakecv.errors import Kind, Unavailable
+from lakecv.execution.runarea import RunArea
+from lakecv.execution.station import Station
 from lakecv.job import StageKind
-from lakecv.plan import Outcome, Pace, Plan, Progress, Task
+from lakecv.plan import Pace, Plan, Progress, Task
 from lakecv.planning.blocks import block_at
 from lakecv.planning.reading import delay_seconds, worth_stealing
-from lakecv.ports import Standing, WorkerPool
-from lakecv.site import Site
 
-__all__ = ["Crew", "Paces", "Station", "manned"]
+__all__ = ["Crew", "Paces"]
 
-_WINDOW_PER_SLOT = 2.5  # enough that no slot waits, few enough that a cancelled run loses little
-
-
-@dataclass(slots=True, eq=False)
-class Station:
-    """One site at work: its pool, what waits for it and what runs there."""
-
-    site: str
-    pool: WorkerPool
-    slots: int
-    waiting: deque[Task] = field(default_factory=deque)
-    running: dict[str, tuple[Task, float]] = field(default_factory=dict)
-    failure: LakeCVError | None = None
-    idle_since: float = 0.0
-
-    @property
-    def free(self) -> int:
-        """Tasks that may still be sent there."""
-        return 0 if self.failure else max(0, math.ceil(_WINDOW_PER_SLOT * self.slots) - len(self.running))
-
-    @property
-    def load(self) -> int:
-        """Tasks that it has not done yet."""
-        return len(self.waiting) + len(self.running)
-
-    def give_up(self, failure: LakeCVError) -> list[Task]:
-        """Note that nothing can be had there any more; returns what it had not done."""
-        self.failure = failure
-        left = [task for task, _ in self.running.values()] + [*self.waiting]
-        self.running.clear()
-        self.waiting.clear()
-        return left
+_LOOK_SECONDS = 0.25  # between two looks of an idle site that found nothing to take
 
 
 class Paces:
@@ -78,7 +44,11 @@ class Paces:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Who does the work and who watches.  ``rses`` are the storage elements of the input's replicas, in the dataset's order."""
+    """Who does the work and who watches.
+
+    ``rses`` are the storage elements of the input's replicas, in the dataset's order; ``clock`` and ``sleep`` are the time
+    by which sites are waited for.
+    """
 
     area: RunArea
     stations: Mapping[str, Station]
@@ -88,14 +58,35 @@ class Crew:
     watch: Callable[[Progress], None]
     deadline_seconds: float
     started: float
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _stolen: set[str] = field(default_factory=set, init=False)
 
     @property
     def alive(self) -> list[Station]:
         """Stations where something can still be had."""
         return [station for station in self.stations.values() if station.failure is None]
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What sites and their work areas failed with so far, though others took over."""
+        return (*(text for station in self.stations.values() for text in station.said), *self.area.said)
+
+    def begin(self) -> None:
+        """Begin a stage: nobody has been idle, nothing was stolen, and a site that was out may be back."""
+        self._stolen.clear()
+        for station in self.stations.values():
+            station.idle_since = None
+            if station.failure is not None:
+                station.come_back(self.clock())
+
     def place(self, task: Task, site: str) -> Task:
-        """Send a task to a site: it works in that site's area, and reads the replica that is fastest there."""
+        """Send a task to a site: it works in that site's area, and reads the replica that is fastest there.
+
+        A merge stays in the area where the parts lie, whoever does it.
+        """
+        if task.kind is StageKind.MERGE:
+            return task
         rse = self.paces.fastest(site, self.holders(task)) if task.rse else ""
         return replace(task, site=site, rse=rse, work=self.area.url_at(site))
 
@@ -106,112 +97,110 @@ class Crew:
         block = block_at(self.plan.blocks, task.window) if task.kind is StageKind.SAMPLE else task.index
         return [self.rses[number] for number in self.plan.holders[block]]
 
-    def share_out(self, tasks: Iterable[Task]) -> None:
+    def share_out(self, tasks: Iterable[Task], *, but: str = "") -> list[Task]:
         """Give each task to the site that it names, or where that is gone to the one that would end it first.
+
+        Parameters
+        ----------
+        tasks : iterable of Task
+            Not yet done.
+        but : str
+            A site that is to have them only if no other can.
+
+        Returns
+        -------
+        list of Task
+            What no site that is left can read.
 
         Raises
         ------
         LakeCVError
             What the last site ended with, where none is left.
         """
+        stranded: list[Task] = []
         for task in tasks:
-            station = self.stations.get(task.site)
-            if station is not None and station.failure is None:
-                station.waiting.append(task)
+            home = self.stations.get(task.site)
+            if home is not None and home.failure is None and task.site != but:
+                home.waiting.append(task)
+                continue
+            best = self._next_best(task, but)
+            if best is None:
+                stranded.append(task)
             else:
-                station = self._next_best(task)
-                station.waiting.append(self.place(task, station.site))
-
-    def move(self, station: Station, failure: LakeCVError) -> None:
-        """Have others do what a site that can do nothing any more has left."""
-        self.share_out(station.give_up(failure))
+                best.waiting.append(self.place(task, best.site))
+        return stranded
 
     def steal(self, thief: Station) -> None:
         """Let a site that has nothing to do take waiting blocks of another: in bulk, and not before that pays.
 
-        It waits for as long as the block would take longer there than at home (delay scheduling), where home works at all.
+        It waits for as long as the block would take longer there than at home (delay scheduling).  A block that was stolen
+        is taken once more only by a site that does it faster, so none goes to and fro.
         """
-        now = time.monotonic()
-        if thief.waiting or not thief.free:
-            thief.idle_since = now
+        now = self.clock()
+        if thief.waiting or not thief.has_free_slot:
+            thief.idle_since = None
             return
+        if thief.idle_since is None:
+            thief.idle_since = thief.look_from = now
+        if now < thief.look_from:
+            return
+        thief.look_from = now + _LOOK_SECONDS
         for victim in sorted(self.alive, key=lambda each: (-len(each.waiting), each.site)):
-            count = self._worth(thief, victim, now - thief.idle_since) if victim is not thief and victim.waiting else 0
-            for _ in range(min(count, len(victim.waiting))):
-                thief.waiting.append(self.place(victim.waiting.pop(), thief.site))
-            if count:
+            taken = self._taken(thief, victim, now - thief.idle_since) if victim is not thief and victim.waiting else []
+            if taken:
+                victim.forget(taken)
+                self._stolen.update(task.key for task in taken)
+                thief.waiting.extend(self.place(task, thief.site) for task in taken)
                 return
 
-    def _worth(self, thief: Station, victim: Station, idle_seconds: float) -> int:
-        task = victim.waiting[-1]
-        if not task.rse:  # it reads no input: nothing is lost elsewhere
-            return worth_stealing(victim.load, 0.0, len(victim.waiting), slots=max(1, thief.slots))
-        far = self.paces.seconds(thief.site, self.paces.fastest(thief.site, self.holders(task)))
-        near = self.paces.seconds(victim.site, task.rse)
-        if not math.isfinite(far) or idle_seconds < delay_seconds(far, near, home_works=victim.slots > 0):
-            return 0
-        remaining = near * victim.load / max(1, victim.slots)
-        return worth_stealing(remaining, far, len(victim.waiting), slots=max(1, thief.slots))
+    def _taken(self, thief: Station, victim: Station, idle_seconds: float) -> list[Task]:
+        """Choose what to take of another site, from the end of what waits there."""
+        able = self._able(thief, victim, idle_seconds)
+        first = next(able, None)
+        if first is None:
+            return []
+        count = self._worth(thief, victim, first)
+        return [first, *islice(able, count - 1)] if count else []
 
-    def _next_best(self, task: Task) -> Station:
+    def _able(self, thief: Station, victim: Station, idle_seconds: float) -> Iterator[Task]:
+        """List waiting tasks that another site may take by now; one that was begun may have left its result where it was."""
+        for task in reversed(victim.waiting):
+            if task.attempt == 1 and idle_seconds >= self._delay(thief, victim, task):
+                yield task
+
+    def _delay(self, thief: Station, victim: Station, task: Task) -> float:
+        if not task.rse:  # it was put where parts or the output lie: elsewhere is worse, but not worse than nowhere
+            return math.inf if victim.working else delay_seconds(1.0, 0.0)
+        far, near = self._best_seconds(thief, task), self.paces.seconds(victim.site, task.rse)
+        if math.isinf(far) or (task.key in self._stolen and far >= near):
+            return math.inf
+        return delay_seconds(far, near)
+
+    def _worth(self, thief: Station, victim: Station, task: Task) -> int:
+        waiting = len(victim.waiting)
+        if not victim.working:  # nobody knows when it begins
+            return (waiting + 1) // 2
+        near = self.paces.seconds(victim.site, task.rse)
+        return worth_stealing(near * victim.load / victim.working, self._best_seconds(thief, task), waiting, slots=thief.working)
+
+    def _best_seconds(self, station: Station, task: Task) -> float:
+        """Seconds of a task at a site, from the replica that is fastest there."""
+        if not task.rse:
+            return 1.0
+        return min((self.paces.seconds(station.site, rse) for rse in self.holders(task)), default=math.inf)
+
+    def _next_best(self, task: Task, but: str) -> Station | None:
         if not self.alive:
             failures = [station.failure for station in self.stations.values() if station.failure is not None]
             raise failures[-1] if failures else Unavailable("there is no site to work at", Kind.QUEUE_DOWN)
-        rses = self.holders(task)
 
-        def finish(station: Station) -> tuple[float, str]:
-            seconds = self.paces.seconds(station.site, self.paces.fastest(station.site, rses)) if task.rse else 1.0
-            return seconds * (1 + station.load / max(1, station.slots)), station.site
+        def finish(station: Station) -> tuple[float, bool, str]:
+            seconds = self._best_seconds(station, task) * (1 + station.load / max(1, station.slots))
+            return seconds, not station.working, station.site
 
-        best = min(self.alive, key=finish)
-        if math.isinf(finish(best)[0]):
-            raise Infeasible(
-                f"no site that is left reaches a replica of block {task.index}", Kind.NO_REPLICA_REACHABLE, "lakecv resume, when the others are back",
-            )
-        return best
+        others = [station for station in self.alive if station.site != but] or self.alive
+        best = min(others, key=finish)
+        if math.isfinite(finish(best)[0]):
+            return best
+        return next((station for station in self.alive if station.site == but == task.site), None)
 
-
-@contextmanager
-def manned(plan: Plan, sites: Callable[[str], Site], work: Callable[[Task], Outcome], run: str) -> Iterator[dict[str, Station]]:
-    """Open the pools of a plan's sites.
-
-    A site that cannot be opened is a station that is out from the start, unless it is the last one: then its error is raised.
-    """
-    stations: dict[str, Station] = {}
-    with ExitStack() as stack:
-        for share in plan.shares:
-            try:
-                site = sites(share.site)
-                pool = stack.enter_context(registry.site(share.executor).pool(site, share.workers, work, run))
-            except (Unavailable, Infeasible, NotFound, PluginError) as err:
-                if len(plan.shares) == 1 + sum(station.failure is not None for station in stations.values()):
-                    raise
-                stations[share.site] = Station(share.site, NoPool(err), share.slots, failure=err)
-            else:
-                stations[share.site] = Station(share.site, pool, share.slots)
-        yield stations
-
-
-class NoPool:
-    """The pool of a site that could not be opened."""
-
-    def __init__(self, failure: LakeCVError) -> None:
-        self._failure = failure
-
-    def standing(self) -> Standing:
-        """Raise what it failed with."""
-        raise self._failure
-
-    def submit(self, task: Task) -> None:  # noqa: ARG002  (the port's signature)
-        """Raise what it failed with."""
-        raise self._failure
-
-    def outcomes(self, timeout_seconds: float) -> Iterator[Outcome]:  # noqa: ARG002  (the port's signature)
-        """Raise what it failed with."""
-        raise self._failure
-
-    def kill(self, task: Task) -> None:
-        """Do nothing."""
-
-    def cancel(self) -> None:
-        """Do nothing."""

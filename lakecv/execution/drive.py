@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lakecv.cube import ArraySpec
-from lakecv.errors import InternalError, InvalidInput, Kind
+from lakecv.errors import InternalError, InvalidInput, Kind, Unavailable
 from lakecv.execution.chain import ChainLink, of_model
 from lakecv.execution.crew import Crew
 from lakecv.execution.merging import Total, kind_of, merge_task
-from lakecv.execution.stagerun import run_stage
+from lakecv.execution.stagerun import may_pass, run_stage
 from lakecv.execution.tensors import unpack_arrays
 from lakecv.execution.workarea import Setup
 from lakecv.job import StageKind
 from lakecv.lake_io.layout import shards
 from lakecv.numerics.sampling import Pick, cell_count, chosen_cells
+from lakecv.patience import many
 from lakecv.plan import Outcome, Task
 from lakecv.planning.blocks import block_at
 from lakecv.ports import ReducibleModel
@@ -42,12 +43,13 @@ class BlocksFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """All that a finished computation leaves: final states, tallies, stored shards, specs with their limits."""
+    """All that a finished computation leaves: final states, tallies, stored shards, specs with their limits; what ``said`` sites failed with."""
 
     states: tuple[str, ...]
     tallies: Statistics
     stored: tuple[StoredObject, ...]
     arrays: tuple[ArraySpec, ...]
+    said: tuple[str, ...] = ()
 
 
 def drive(crew: Crew, setup: Setup, chain: Sequence[ChainLink]) -> Computed:
@@ -79,8 +81,8 @@ class _Drive:
         for number, link in enumerate(self.chain):
             states.append(self._fit(number, tuple(states)) if isinstance(link.model, ReducibleModel) else "")
         tallies = self._over_blocks("map", StageKind.MAP, tuple(states)).statistics
-        stored, arrays = self._pack()
-        return Computed(tuple(states), tallies, stored, arrays)
+        stored, arrays = self._pack(tuple(states))
+        return Computed(tuple(states), tallies, stored, arrays, self.crew.said)
 
     def _fit(self, number: int, earlier: tuple[str, ...]) -> str:
         """Fit one link; returns the stage whose state is final."""
@@ -88,12 +90,12 @@ class _Drive:
         if area.load_state(f"{number}-given") is not None:
             return f"{number}-given"
         stage = f"{number}-start"
-        step = area.load_state(stage) or self._start(number, earlier)
+        step = area.mirror(stage) or self._start(number, earlier)
         for turn in range(1, self.chain[number].workload.passes + 1):
             if step.done:
                 break
             before, stage = stage, f"{number}-reduce-{turn:03d}"
-            step = area.load_state(stage) or self._pass(stage, (*earlier, before), step.state)
+            step = area.mirror(stage) or self._pass(stage, (*earlier, before), step.state)
         return stage
 
     def _start(self, number: int, earlier: tuple[str, ...]) -> Step:
@@ -115,10 +117,10 @@ class _Drive:
     def _pick(self, number: int, earlier: tuple[str, ...], count: int, n: int) -> Pick:
         """Sample ``count`` cells; those that were sampled before are committed."""
         cells, name = self.setup.dataset.cube.cells, f"{number}-sample"
-        task = Task(self.crew.area.url, name, StageKind.SAMPLE, number, 0, cells.window, earlier)
+        task = Task("", name, StageKind.SAMPLE, number, 0, cells.window, earlier)
         chosen = chosen_cells(len(cells), self.setup.plan.job.seed, count)
         tasks = [replace(task, index=int(index), window=cells.at(int(index)).window) for index in chosen]
-        total = self._total(name, [self._placed(each, block_at(self.setup.plan.blocks, each.window)) for each in tasks], n)
+        total = self._total([(each, block_at(self.setup.plan.blocks, each.window)) for each in tasks], n)
         if total.pick is None:
             raise InternalError("a sample has no cells", Kind.BUG)
         return total.pick
@@ -131,46 +133,86 @@ class _Drive:
         return self.crew.area.save_state(stage, step)
 
     def _over_blocks(self, stage: str, kind: StageKind, states: tuple[str, ...]) -> Total:
-        task = Task(self.crew.area.url, stage, kind, len(states) - 1, 0, self.setup.plan.blocks[0].window, states)
-        tasks = [replace(task, index=block.index, window=block.window) for block in self.setup.plan.blocks]
-        return self._total(stage, [self._placed(each, each.index) for each in tasks])
+        return self._total(self._of_blocks(stage, kind, states))
 
-    def _total(self, stage: str, tasks: list[Task], pixels: int = 0) -> Total:
-        """Run a stage and add up what it left: near its site where that has an area of its own, else here."""
-        done = _all_done(run_stage(self.crew, stage, tasks))
-        total, area = Total(kind_of(stage), pixels), self.crew.area
-        far = {site: [outcome for outcome in done if outcome.site == site] for site in area.near}
-        merges = [merge_task(self.crew.place(tasks[0], site), [_index(each) for each in own]) for site, own in far.items() if own]
-        merges = [replace(each, rse="") for each in merges]
-        done = [outcome for outcome in done if outcome.site not in area.near]
-        if merges:
-            done += _all_done(run_stage(self.crew, f"{stage}-merge", merges))
-        total.add_all(done, area.part)
+    def _of_blocks(self, stage: str, kind: StageKind, states: tuple[str, ...]) -> list[tuple[Task, int]]:
+        """Tasks of a stage that does every block once, and their blocks."""
+        task = Task("", stage, kind, len(states) - 1, 0, self.setup.plan.blocks[0].window, states)
+        return [(replace(task, index=block.index, window=block.window), block.index) for block in self.setup.plan.blocks]
+
+    def _placed(self, tasks: Sequence[tuple[Task, int]]) -> list[Task]:
+        """Send tasks where the plan has their blocks."""
+        sites = {block: self.places[block] for _, block in tasks}
+        works = {site: self.crew.area.url_at(site) for site in {site for site, _ in sites.values()}}
+        return [replace(task, site=sites[block][0], rse=sites[block][1], work=works[sites[block][0]]) for task, block in tasks]
+
+    def _total(self, tasks: Sequence[tuple[Task, int]], pixels: int = 0) -> Total:
+        """Run a stage and add up what it left.
+
+        What lies in an area that went out of reach is done again; as there are only so many areas, this ends.
+        """
+        stage = tasks[0][0].stage
+        while True:
+            reached = self.crew.area.reached.keys()
+            done = self._ended(run_stage(self.crew, stage, self._placed(tasks)))
+            try:
+                return self._added(tasks[0][0], done, Total(kind_of(stage), pixels))
+            except Unavailable:
+                if self.crew.area.reached.keys() == reached:  # it was not an area near a site
+                    raise
+
+    def _added(self, like: Task, done: Sequence[Outcome], total: Total) -> Total:
+        """Add up a stage: near its site where that has an area of its own, else here; so too what cannot be merged there."""
+        area = self.crew.area
+        near = {site: [outcome for outcome in done if area.site_of(outcome) == site] for site in area.near}
+        merges = {site: merge_task(replace(like, work=area.near[site].url, site=site), map(_index, own)) for site, own in near.items() if own}
+        merged = run_stage(self.crew, f"{like.stage}-merge", [*merges.values()]) if merges else {}
+        wanted = [outcome for outcome in done if not area.site_of(outcome)]
+        for site, task in merges.items():
+            wanted += near[site] if may_pass(merged[task.key]) else self._ended({task.key: merged[task.key]})
+        total.add_all(wanted, area.part)
         return total
 
-    def _placed(self, task: Task, block: int) -> Task:
-        """Send a task where the plan has its block."""
-        site, rse = self.places[block]
-        return replace(task, site=site, rse=rse, work=self.crew.area.url_at(site))
-
-    def _pack(self) -> tuple[tuple[StoredObject, ...], tuple[ArraySpec, ...]]:
+    def _pack(self, states: tuple[str, ...]) -> tuple[tuple[StoredObject, ...], tuple[ArraySpec, ...]]:
         """Write every shard of every output at its home."""
-        specs = self.setup.plan.output.arrays
-        site = self.setup.plan.packs
+        specs, site = self.setup.plan.output.arrays, self.setup.plan.packs
         task = Task(self.crew.area.url_at(site), "pack", StageKind.PACK, 0, 0, self.setup.plan.blocks[0].window, site=site)
         tasks = {(spec.name, shard): replace(task, array=spec.name, index=shard.index, window=shard.window)
                  for spec in specs for shard in shards(spec)}
-        done = run_stage(self.crew, "pack", list(tasks.values()))
-        _all_done(done)
+        packed = self._packed([*tasks.values()], states)
         stored: list[StoredObject] = []
         limits: dict[str, list[float]] = {spec.name: [] for spec in specs}
         for (name, shard), each in tasks.items():
-            facts = unpack_arrays(self.crew.area.part(done[each.key]))
+            facts = unpack_arrays(packed[each.key])
             nbytes, adler32, crc32c = facts["stored"].tolist()
             stored.append(StoredObject(f"{name}/{shard.key}", nbytes, f"{adler32:08x}", f"{crc32c:08x}"))
             limits[name] += facts["limits"].tolist()
         arrays = (replace(spec, limits=_span(limits[spec.name])) for spec in specs)
         return tuple(stored), tuple(arrays)
+
+    def _packed(self, tasks: Sequence[Task], states: tuple[str, ...]) -> dict[str, bytes]:
+        """Run the pack, and read what each task says of its shard; what went out of reach after its stage is made again."""
+        area = self.crew.area
+        while True:
+            reached = area.reached.keys()
+            done = run_stage(self.crew, "pack", [replace(task, work=area.url_at(task.site)) for task in tasks])
+            if all(outcome.ok for outcome in done.values()) or area.check() == reached:
+                self._ended(done)
+                try:
+                    return dict(zip(done, many(area.part, [*done.values()]), strict=True))
+                except Unavailable:
+                    if area.reached.keys() == reached:
+                        raise
+            self._ended(run_stage(self.crew, "map", self._placed(self._of_blocks("map", StageKind.MAP, states))))
+
+    def _ended(self, outcomes: Mapping[str, Outcome]) -> list[Outcome]:
+        """Outcomes in the order of their tasks; each that failed has its verdict kept, and the run ends."""
+        failed = [outcome for outcome in outcomes.values() if not outcome.ok]
+        for outcome in failed:
+            self.crew.area.fail(outcome)
+        if failed:
+            raise BlocksFailed(failed)
+        return [outcomes[key] for key in sorted(outcomes)]
 
 
 def _index(outcome: Outcome) -> int:
@@ -183,10 +225,3 @@ def _span(limits: Sequence[float]) -> tuple[float, float] | None:
 
 def _learns(link: ChainLink) -> ReducibleModel[object]:
     return link.model  # type: ignore[return-value]
-
-
-def _all_done(outcomes: dict[str, Outcome]) -> list[Outcome]:
-    failed = [outcome for outcome in outcomes.values() if not outcome.ok]
-    if failed:
-        raise BlocksFailed(failed)
-    return [outcomes[key] for key in sorted(outcomes)]

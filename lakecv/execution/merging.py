@@ -5,7 +5,7 @@ What lies near a site is added up there, so that one small object for each site 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lakecv.canonical import digest
@@ -60,7 +60,7 @@ class Total:
         return dict(self.statistics) if self.kind is StageKind.REDUCE else pack_tallies(self.statistics)
 
 
-def merge_task(like: Task, indices: Sequence[int]) -> Task:
+def merge_task(like: Task, indices: Iterable[int]) -> Task:
     """Describe the merge of some tasks of a stage; its key follows from which they are, so that it is done once for them."""
     ranges = as_ranges(sorted(indices))
     return Task(

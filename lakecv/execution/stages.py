@@ -5,7 +5,6 @@ Each takes the bench and the task and returns named arrays to be committed; none
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from lakecv.cube import ArraySpec, Role
 from lakecv.errors import Corrupt, InternalError, Kind
-from lakecv.execution.bench import Bench
+from lakecv.execution.bench import Bench, Traffic
 from lakecv.execution.chain import next_sheet, stored_outputs
 from lakecv.execution.tensors import unpack_arrays
 from lakecv.lake_io.codec import encode_shard, shard_chunks
@@ -42,16 +41,17 @@ class Done:
     nbytes_read: int
     nbytes_written: int = 0
     reads: tuple[tuple[str, int], ...] = ()
+    read_seconds: float = 0.0
 
 
-def _done(arrays: dict[str, Array], readers: Mapping[str, ArrayReader], came: Counter[str]) -> Done:
-    return Done(arrays, sum(reader.nbytes for reader in readers.values()), reads=tuple(sorted(came.items())))
+def _done(arrays: dict[str, Array], readers: Mapping[str, ArrayReader], traffic: Traffic) -> Done:
+    return Done(arrays, sum(reader.nbytes for reader in readers.values()), reads=traffic.reads, read_seconds=traffic.seconds)
 
 
 def sample_cell(bench: Bench, task: Task) -> Done:
     """Pick the pixels with the smallest hash of one cell, as the link to be fitted sees them."""
-    came: Counter[str] = Counter()
-    readers = bench.readers(task.rse, came)
+    traffic = Traffic()
+    readers = bench.readers(task.rse, traffic)
     states = [bench.state(stage) for stage in task.states]
     n = bench.chain[task.link].workload.sample_pixels
     [(cell, sheet)] = bench.sheets(task.link, task.window, states, readers)
@@ -59,7 +59,7 @@ def sample_cell(bench: Bench, task: Task) -> Done:
     y, x = rows + cell.window.y0, columns + cell.window.x0
     spectra = sheet.pixels[sheet.valid.reshape(-1)]
     pick = smallest(spectra, y, x, pixel_hash(bench.setup.plan.job.seed, y, x), n)
-    return _done(pack_pick(pick), readers, came)
+    return _done(pack_pick(pick), readers, traffic)
 
 
 def pack_pick(pick: Pick) -> dict[str, Array]:
@@ -75,8 +75,8 @@ def unpack_pick(data: bytes) -> Pick:
 
 def reduce_block(bench: Bench, task: Task) -> Done:
     """Add up one block's exact statistics under the state of the last pass."""
-    came: Counter[str] = Counter()
-    readers = bench.readers(task.rse, came)
+    traffic = Traffic()
+    readers = bench.readers(task.rse, traffic)
     states = [bench.state(stage) for stage in task.states]
     link = bench.chain[task.link]
     if not isinstance(link.model, ReducibleModel):
@@ -84,13 +84,13 @@ def reduce_block(bench: Bench, task: Task) -> Done:
     total: Statistics = {}
     for _, sheet in bench.sheets(task.link, task.window, states, readers):
         total = exact.add(total, link.model.accumulate({link.input: sheet}, states[task.link], link.options))
-    return _done(dict(total), readers, came)
+    return _done(dict(total), readers, traffic)
 
 
 def map_block(bench: Bench, task: Task) -> Done:
     """Apply the whole chain to one block: its stored arrays, the last link's tallies, and sums of spectra per label."""
-    came: Counter[str] = Counter()
-    readers = bench.readers(task.rse, came)
+    traffic = Traffic()
+    readers = bench.readers(task.rse, traffic)
     states = [bench.state(stage) if stage else None for stage in task.states]
     outputs = stored_outputs(bench.chain, bench.setup.plan.job.keep)
     blocks = {spec.name: np.empty((task.window.height, task.window.width, *spec.shape[2:]), spec.dtype) for spec in outputs}
@@ -110,7 +110,7 @@ def map_block(bench: Bench, task: Task) -> Done:
         for name, block in blocks.items():
             block[place] = made[name][: cell.window.height, : cell.window.width]
     arrays = {**blocks, **pack_tallies(tallies)}
-    return _done(arrays, readers, came)
+    return _done(arrays, readers, traffic)
 
 
 def pack_tallies(tallies: Statistics) -> dict[str, Array]:

@@ -7,13 +7,11 @@ that was read is not read again.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from lakecv.canonical import dump, load
-from lakecv.errors import Conflict, Corrupt, Kind, NotFound, Unavailable
+from lakecv.errors import Conflict, Corrupt, Kind, NotFound
 from lakecv.execution.tensors import pack_state, unpack_state
 from lakecv.lake_io.objects import put_same, sha256_hex
 from lakecv.lake_io.place import CLEARED
@@ -21,11 +19,9 @@ from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import DID, Damage, Dataset
-from lakecv.sheet import State, Step
+from lakecv.sheet import Step
 
-__all__ = ["DamageReport", "RunArea", "Setup", "WorkArea"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["DamageReport", "Setup", "WorkArea"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +67,7 @@ class WorkArea:
         self._objects = objects
         self._setup: Setup | None = None
         self._known: dict[str, tuple[int, float, Outcome]] = {}
+        self._told: dict[str, Outcome] = {}
 
     @property
     def url(self) -> str:
@@ -102,6 +99,10 @@ class WorkArea:
         except Conflict:
             return self.outcome(task.key) or record
         return record
+
+    def tell(self, record: Outcome) -> None:
+        """Hear of a record from whoever wrote it, so that it need not be read."""
+        self._told[_record_key(record.task)] = record
 
     def outcome(self, task: str) -> Outcome | None:
         """Commit record of a task, None where it has none."""
@@ -135,9 +136,12 @@ class WorkArea:
         """Read the verdicts on tasks that have no commit record."""
         found = self._read(list(self._objects.list("failures")))
         newest = {outcome.task: outcome for outcome in sorted(found, key=lambda outcome: outcome.started)}
-        stages = sorted({task.partition("/")[0] for task in newest})
-        committed = {info.key for stage in stages for info in self._objects.list(f"commits/{stage}")}
-        return tuple(outcome for task, outcome in sorted(newest.items()) if _record_key(task) not in committed)
+        committed = {task for stage in sorted({task.partition("/")[0] for task in newest}) for task in self.committed(stage)}
+        return tuple(outcome for task, outcome in sorted(newest.items()) if task not in committed)
+
+    def committed(self, stage: str) -> set[str]:
+        """Keys of the tasks of a stage that have a commit record; reads none of them."""
+        return {info.key.removeprefix("commits/").removesuffix(".json") for info in self._objects.list(f"commits/{stage}")}
 
     def note_damages(self, report: DamageReport) -> None:
         """Keep what was reported, so that a resumed run does not report it again."""
@@ -153,9 +157,14 @@ class WorkArea:
         """Outcomes at keys that are listed now.  One with another size or time is another: the area was cleared in between."""
         known = {info.key: self._known.get(info.key) for info in listed}
         new = [info for info in listed if (before := known[info.key]) is None or before[:2] != (info.nbytes, info.modified)]
-        for info, record in zip(new, many(lambda each: load(Outcome, self._objects.get(each.key)), new), strict=True):
+        for info, record in zip(new, many(self._record, new), strict=True):
             known[info.key] = self._known[info.key] = (info.nbytes, info.modified, record)
         return [each[2] for each in known.values() if each is not None]
+
+    def _record(self, info: ObjectInfo) -> Outcome:
+        """Read a record, if its writer did not tell of it; one of another length is another driver's."""
+        told = self._told.pop(info.key, None)
+        return told if told is not None and len(dump(told)) == info.nbytes else load(Outcome, self._objects.get(info.key))
 
     def save_state(self, stage: str, step: Step) -> Step:
         """Store a state and its record; returns the step that counts."""
@@ -196,11 +205,15 @@ class WorkArea:
         except NotFound:
             return None
 
+    def listed(self) -> list[ObjectInfo]:
+        """List what :meth:`clear` would remove."""
+        return [info for folder in CLEARED for info in self._objects.list(folder)]
+
     def clear(self) -> None:
         """Remove parts, states and records of a published run; the setup stays."""
         self._known.clear()
-        for folder in CLEARED:
-            many(self._objects.delete, [info.key for info in self._objects.list(folder)])
+        self._told.clear()
+        many(self._objects.delete, [info.key for info in self.listed()])
 
     def remove(self) -> None:
         """Remove all of it, the setup last."""
@@ -215,86 +228,6 @@ class WorkArea:
         if sha256_hex(data) != digest:
             raise Corrupt(f"{self.url}/{key} does not match its record", Kind.CHECKSUM_MISMATCH)
         return data
-
-
-class RunArea(WorkArea):
-    """A run's work area in the lake together with those near its sites: one place to whoever drives, packs or watches.
-
-    What a site computes lies in its own area, where it has one, and its tasks read setup and states there; what the driver
-    decides lies in the lake.
-
-    Parameters
-    ----------
-    objects : ObjectIO
-        The area in the lake.
-    opened : callable
-        Opens a url.
-    """
-
-    def __init__(self, objects: ObjectIO, opened: Callable[[str], ObjectIO]) -> None:
-        super().__init__(objects)
-        self._opened = opened
-
-    @cached_property
-    def near(self) -> Mapping[str, WorkArea]:
-        """Areas near sites, by the site's name."""
-        shares = self.setup().plan.shares
-        return {share.site: WorkArea(self._opened(share.work)) for share in shares if share.work}
-
-    def give(self, number: int, state: State) -> None:
-        """Store a state that a link is given before the run has a setup."""
-        super().save_state(f"{number}-given", Step(state, done=True))
-
-    def prepare(self) -> None:
-        """Have setup and given states lie near every site that has an area of its own."""
-        for area in self.near.values():
-            area.start(self.setup())
-            for number in range(len(self.setup().plan.job.links)):
-                area.copy_state(f"{number}-given", self)
-
-    def url_at(self, site: str) -> str:
-        """Area that a task at a site works in."""
-        area = self.near.get(site)
-        return self.url if area is None else area.url
-
-    def outcomes(self, stage: str = "") -> dict[str, Outcome]:
-        """Commit records of all areas; of two for one task, that in the lake, then that of the first site, counts."""
-        found: dict[str, Outcome] = {}
-        for site, area in reversed([*self.near.items()]):
-            try:
-                found |= area.outcomes(stage)
-            except Unavailable as err:  # a site that is away: what only it knows is done again elsewhere
-                _log.warning("area site=%s stage=%s error=%s", site, stage, err)
-        return found | super().outcomes(stage)
-
-    def outcome(self, task: str) -> Outcome | None:
-        """Commit record of a task, wherever it lies."""
-        found = super().outcome(task)
-        return found or next(filter(None, (area.outcome(task) for area in self.near.values())), None)
-
-    def part(self, outcome: Outcome) -> bytes:
-        """Read a committed part where it was left."""
-        area = self.near.get(outcome.site)
-        return super().part(outcome) if area is None else area.part(outcome)
-
-    def save_state(self, stage: str, step: Step) -> Step:
-        """Store a state, and one copy of it near each site."""
-        kept = super().save_state(stage, step)
-        for site, area in self.near.items():
-            try:
-                area.save_state(stage, kept)
-            except Unavailable as err:
-                _log.warning("area site=%s state=%s error=%s", site, stage, err)
-        return kept
-
-    def clear(self) -> None:
-        """Remove what only the run needed, everywhere; nothing of it stays near a site."""
-        for site, area in self.near.items():
-            try:
-                area.remove()
-            except Unavailable as err:
-                _log.warning("area site=%s left=%s error=%s", site, area.url, err)
-        super().clear()
 
 
 def _record_key(task: str) -> str:

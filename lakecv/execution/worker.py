@@ -35,7 +35,7 @@ def execute(task: Task) -> Outcome:
         done = _STAGES[task.kind](bench, task)
         outcome = Outcome(
             task.key, time.perf_counter() - clock, started, done.nbytes_read, done.nbytes_written, _name(), task.attempt,
-            damaged=damages.pending(), site=task.site, reads=done.reads,
+            damaged=damages.pending(), site=task.site, reads=done.reads, read_seconds=done.read_seconds,
         )
         return _recorded(bench, task, outcome, pack_arrays(done.arrays))
     except LakeCVError as err:

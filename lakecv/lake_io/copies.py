@@ -9,6 +9,7 @@ shards above 16 MiB that were swapped, all of whose chunks have the same lengths
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy as copied
@@ -46,6 +47,11 @@ class Holder:
     rse: str
     url: str
     open: Callable[[], ObjectIO]
+    keys: frozenset[str] | None = None
+
+    def holds(self, key: str) -> bool:
+        """Say whether an object should be there."""
+        return self.keys is None or key.replace("/", ".") in self.keys
 
     @cached_property
     def objects(self) -> ObjectIO:
@@ -87,7 +93,7 @@ class CopiedObjects:
     def __init__(self, copies: Sequence[Holder], manifest: Manifest, seen: Seen = ignore) -> None:
         self._copies, self._manifest, self._seen = [*copies], manifest, seen
         self._lock = Lock()
-        self._count: Callable[[str, int], None] = _uncounted
+        self._count: Callable[[str, int, float], None] = _uncounted
         self._bad: set[tuple[str, str]] = set()
         self._told: set[tuple[str, str]] = set()
         self._bound: set[tuple[str, str]] = set()
@@ -99,8 +105,8 @@ class CopiedObjects:
         """Where the copy lies that is tried first."""
         return self._copies[0].url
 
-    def counted(self, count: Callable[[str, int], None]) -> CopiedObjects:
-        """Give a view of the same copies, with all that is known of them, that tells ``count`` of the bytes that came from each RSE."""
+    def counted(self, count: Callable[[str, int, float], None]) -> CopiedObjects:
+        """Give a view of the same copies, with all that is known of them, that tells ``count`` of each read: RSE, bytes, seconds."""
         view = copied(self)
         view._count = count  # noqa: SLF001  (of the same class)
         return view
@@ -184,10 +190,11 @@ class CopiedObjects:
         return record
 
     def _order(self, key: str) -> Sequence[Holder]:
-        """Order the copies: one that had this object wrong comes last, but may have been mended since."""
-        if not self._bad:
-            return [*self._copies]
-        return sorted(self._copies, key=lambda copy: (copy.url, key) in self._bad)
+        """Order the copies that should have an object: one that had it wrong comes last, but may have been mended since."""
+        copies = [copy for copy in self._copies if copy.holds(key)]
+        if not copies:
+            raise Corrupt(f"no replica is said to hold '{key}'", Kind.OBJECT_MISSING, DAMAGED)
+        return sorted(copies, key=lambda copy: (copy.url, key) in self._bad) if self._bad else copies
 
     def _proven(self, copy: Holder, record: StoredObject) -> bytes:
         """Read an object from one copy; twice before it is called wrong for the first time: a bit may flip on its way."""
@@ -199,13 +206,15 @@ class CopiedObjects:
         return data
 
     def _look(self, copy: Holder, record: StoredObject) -> tuple[bytes, str]:
+        began = time.perf_counter()
         data, wrong = _look(copy.objects, record)
-        self._count(copy.rse, len(data))
+        self._count(copy.rse, len(data), time.perf_counter() - began)
         return data, wrong
 
     def _fetch(self, copy: Holder, key: str, ranges: Sequence[tuple[int, int]]) -> Blobs:
+        began = time.perf_counter()
         blobs = copy.objects.get_ranges(key, ranges)
-        self._count(copy.rse, sum(map(len, blobs)))
+        self._count(copy.rse, sum(map(len, blobs)), time.perf_counter() - began)
         return blobs
 
     def _first_ranges(self, order: Sequence[Holder], record: StoredObject, ranges: Sequence[tuple[int, int]]) -> Blobs | None:
@@ -288,7 +297,7 @@ def open_copies(
     Infeasible
         If there is none (kind ``no-replica-reachable``).
     """
-    chosen = [*([first] if first is not None else []), *(each for each in dataset.replicas if each.access is Access.READY)]
+    chosen = [*([first] if first is not None else []), *(each for each in dataset.replicas if each.is_readable)]
     if not dataset.replicas:
         chosen.append(Replica(LOCAL, dataset.home))
     if not chosen:
@@ -341,13 +350,16 @@ def _homes(lake: str, dataset: Dataset) -> Sequence[Holder]:
 
 def _copies(lake: str, replicas: Sequence[Replica]) -> list[Holder]:
     """Name the different places, in order; none of them is opened yet."""
-    places: dict[str, str] = {}
+    places: dict[str, Replica] = {}
     for replica in replicas:
-        places.setdefault(locate(lake, replica.url), replica.rse)
-    return [Holder(rse, url, partial(registry.open_objects, url)) for url, rse in places.items()]
+        places.setdefault(locate(lake, replica.url), replica)
+    return [
+        Holder(each.rse, url, partial(registry.open_objects, url), None if each.keys is None else frozenset(each.keys))
+        for url, each in places.items()
+    ]
 
 
-def _uncounted(_rse: str, _nbytes: int) -> None:
+def _uncounted(_rse: str, _nbytes: int, _seconds: float) -> None:
     """Count nothing."""
 
 

@@ -16,7 +16,7 @@ from lakecv.lake_io.place import CLEARED, is_run
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import DID
 
-__all__ = ["Fate", "Heap", "Leftover", "data_heaps", "did_of", "remove", "run_of", "work_heaps"]
+__all__ = ["Fate", "Heap", "Leftover", "data_heaps", "did_of", "heap_of", "remove", "run_of", "work_heaps"]
 
 _WRITE_ID = re.compile(r"r-[0-9a-f]{10}|[0-9a-f]{12}", re.ASCII)
 _DATA_DEPTH, _WORK_DEPTH = 4, 2
@@ -101,7 +101,7 @@ def remove(objects: ObjectIO, heap: Heap, may_go: Callable[[Heap], str]) -> tupl
     """
     try:
         found = [info for info in objects.list(heap.prefix) if heap.prefix.startswith("data/") or _is_work(info.key.split("/"))]
-        stay = may_go(_heap(heap.prefix, found))
+        stay = may_go(heap_of(heap.prefix, found))
     except LakeCVError as err:
         return Fate.FAILED, str(err)
     if stay:
@@ -125,10 +125,11 @@ def _heaps(objects: ObjectIO, folder: str, belongs: Callable[[list[str]], bool],
         parts = info.key.split("/")
         if belongs(parts):
             found.setdefault("/".join(parts[:depth]), []).append(info)
-    return [_heap(prefix, infos) for prefix, infos in sorted(found.items())]
+    return [heap_of(prefix, infos) for prefix, infos in sorted(found.items())]
 
 
-def _heap(prefix: str, infos: list[ObjectInfo]) -> Heap:
+def heap_of(prefix: str, infos: list[ObjectInfo]) -> Heap:
+    """Add up the objects below a prefix."""
     times = [info.modified for info in infos]
     return Heap(prefix, len(infos), sum(info.nbytes for info in infos), max(times, default=0.0) if all(times) else 0.0)
 

@@ -19,6 +19,8 @@ from lakecv.planning.blocks import choose_blocks
 from lakecv.planning.cost import Memory, memory_of, pixel_seconds, stages_of, stored_nbytes
 from lakecv.planning.offers import Need, budgets, grouped, offer, paces
 from lakecv.planning.placement import choose_replica, is_near
+from lakecv.planning.rates import Rates, with_rates
+from lakecv.planning.reading import staging_pays
 from lakecv.records import Dataset
 from lakecv.site import Link, Site
 
@@ -41,7 +43,9 @@ class Wish:
     holders: Callable[[Window], tuple[int, ...]] | None = None
 
 
-def make_plan(wish: Wish, sites: Sequence[Site], *, asked: str = "", ignore_locality: bool = False) -> Plan:
+def make_plan(
+    wish: Wish, sites: Sequence[Site], *, rates: Rates | None = None, asked: str = "", ignore_locality: bool = False,
+) -> Plan:
     """Plan a job over the sites that may do it.
 
     Parameters
@@ -50,6 +54,8 @@ def make_plan(wish: Wish, sites: Sequence[Site], *, asked: str = "", ignore_loca
         What is to be done.
     sites : sequence of Site
         Where it may run: one, or all that there are; those that cannot do it are left out with their reason.
+    rates : Rates, optional
+        What earlier runs have shown of these sites; it replaces what their profiles say.
     asked : str
         What the user named, for the record; else the one site's name.
     ignore_locality : bool
@@ -75,7 +81,8 @@ def make_plan(wish: Wish, sites: Sequence[Site], *, asked: str = "", ignore_loca
     turns = sum(map(_passes, likely[:-1]))
     need = Need.of(dataset, wish.workloads, sum(spec.nbytes for spec in wish.outputs), turns, 1.0 if kept else turns)
     groups, members = grouped(blocks, holders, need)
-    offers = [offer(site, dataset, wish.home) for site in able]
+    seen = rates or Rates()
+    offers = [replace(offer(with_rates(site, seen), dataset, wish.home), success=seen.of(site.name).success) for site in able]
     made = assign(
         groups, offers, [*budgets(able, dataset)], replicas=[each.rse for each in dataset.replicas], ignore_locality=ignore_locality,
     )
@@ -92,7 +99,7 @@ def make_plan(wish: Wish, sites: Sequence[Site], *, asked: str = "", ignore_loca
         memory_nbytes=memory[shares[0].site].driver + sum(memory[each.site].one * each.workers for each in shares),
         keep_nbytes=min(memory[each.site].keep for each in shares),
         seconds=sum(stage.seconds * _passes(stage) for stage in stages) if len(shares) == 1 else made.seconds,
-        reasons=(*_reasons(able, made, wish), *refused, *_shape(blocks, cube, shares)),
+        reasons=(*_reasons(able, made, wish), *refused, *_shape(blocks, cube, shares), *_staging(able, shares, wish, need)),
         holders=holders if any(held != everywhere for held in holders) else (),
     )
 
@@ -189,6 +196,21 @@ def _reasons(able: Sequence[Site], made: Assignment, wish: Wish) -> tuple[Reason
         return made.reasons
     _, reasons = choose_replica(able[0], wish.dataset.replicas, stored_nbytes(wish.dataset.cube), wish.dataset.did)
     return reasons
+
+
+def _staging(able: Sequence[Site], shares: Sequence[Share], wish: Wish, need: Need) -> Iterator[Reason]:
+    """Say where a copy near the site, made before the run, would cost less than reading from afar pass after pass."""
+    npixels = wish.dataset.cube.grid.ny * wish.dataset.cube.grid.nx
+    for share in shares:
+        site = _site(able, share.site)
+        blocks = sum(len(read.blocks) for one in shares for read in one.reads)
+        for read in share.reads:
+            far = site.link(read.rse, near=False)
+            nbytes = need.nbytes_per_pixel * npixels * len(read.blocks) / blocks
+            once = nbytes / far.bytes_per_second
+            if site.near and not read.near and staging_pays(need.reads, once, once, nbytes / site.link(site.near[0], near=True).bytes_per_second):
+                text = f"it reads {nbytes / 1e6:.0f} MB from {read.rse} {need.reads:.0f} times; a copy near it would pay: lakecv replicate {wish.dataset.did} --to {site.near[0]}"
+                yield Reason(share.site, chosen=True, text=text)
 
 
 def _applied(workload: Workload) -> Workload:

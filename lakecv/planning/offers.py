@@ -12,7 +12,7 @@ from lakecv.plan import Pace
 from lakecv.planning.assign import Budget, Group, Offer, block_seconds
 from lakecv.planning.cost import DECODE_NBYTES_PER_SECOND, stored_nbytes
 from lakecv.planning.placement import is_near
-from lakecv.records import Access, Dataset
+from lakecv.records import Dataset
 from lakecv.site import Site
 
 __all__ = ["Need", "budgets", "grouped", "offer", "paces"]
@@ -60,7 +60,7 @@ def offer(site: Site, dataset: Dataset, home: str | None) -> Offer:
     """Say how a site reaches each replica, and the output's home."""
     near = tuple(is_near(site, replica) for replica in dataset.replicas)
     links = tuple(
-        site.link(replica.rse, near=close) if replica.access is Access.READY else None
+        site.link(replica.rse, near=close) if replica.is_readable else None
         for replica, close in zip(dataset.replicas, near, strict=True)
     )
     wans = tuple("" if close else _wan(replica.rse, site) for replica, close in zip(dataset.replicas, near, strict=True))

@@ -47,7 +47,7 @@ def choose_replica(
     Unavailable
         If there are replicas, but only where it cannot be read now (``rse-unreachable``).
     """
-    ready = [replica for replica in replicas if replica.access is Access.READY]
+    ready = [replica for replica in replicas if replica.access is Access.READY] or _parts(replicas)
     if not ready:
         raise _unreadable(replicas, did)
     ranked = sorted(ready, key=lambda replica: (_seconds(site, replica, nbytes), replica.rse))
@@ -60,6 +60,12 @@ def choose_replica(
     ]
     reasons += [Reason(other.rse, chosen=False, text=HINDRANCES[other.access]) for other in replicas if other not in ready]
     return best, tuple(reasons)
+
+
+def _parts(replicas: Sequence[Replica]) -> list[Replica]:
+    """Partial copies that may be the whole together."""
+    parts = [replica for replica in replicas if replica.is_readable]
+    return parts if len(parts) > 1 else []
 
 
 def is_near(site: Site, replica: Replica) -> bool:

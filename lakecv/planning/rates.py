@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lakecv.site import Link, Site
 
-__all__ = ["HALF_LIFE_RUNS", "LinkRate", "Observation", "Rates", "SiteRates", "learn", "with_rates"]
+__all__ = ["HALF_LIFE_RUNS", "LinkRate", "Observation", "Observations", "Rates", "SiteRates", "learn", "with_rates"]
 
 HALF_LIFE_RUNS = 5.0
 """Runs at a site (or over a link) after which an observation counts half."""
@@ -51,6 +51,13 @@ class Observation:
     compute_seconds: float = 0.0
     wait_seconds: float | None = None
     ok: bool | None = True
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """All of one run."""
+
+    seen: tuple[Observation, ...]
 
 
 @dataclass(frozen=True, slots=True)

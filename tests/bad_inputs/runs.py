@@ -1,12 +1,17 @@
 """Runs that cannot work, results that cannot be used, and models that break their word."""
 
+import json
+import os
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
 from lakecv import registry
-from lakecv.api import registering
+from lakecv.api import attending, registering
+from lakecv.canonical import dump, loads, seal, unseal
+from lakecv.execution.workarea import Setup
 from lakecv.ports import ReadHints
 from lakecv.testing.sites import InlineSite
 from tests.bad_inputs.settings import STRANGERS
@@ -166,6 +171,63 @@ def interrupted(place):
         assert (resumed.code, resumed.json["state"]) == (0, "done")
 
     place.after.append(it_goes_on)
+
+
+def interrupted_again(place):
+    """Ctrl-C in the middle of a run that is resumed."""
+    interrupted(place)
+    assert place.here("run", "kmeans", "museo:tavola", "--set", "k=3").code == 75
+
+
+def looked_at(place):
+    """Ctrl-C while somebody looks at a run that another process drives."""
+    words = claimed(place)
+    place.patch.setattr(attending, "drivers", lambda _: ("somebody",))
+    place.patch.setattr(attending.time, "sleep", lambda _: interrupt())
+    return words
+
+
+def claimed(place):
+    """A run that has begun and that nobody drives."""
+    interrupted(place)
+    place.after.clear()
+    assert place.here("run", "kmeans", "museo:tavola", "--set", "k=3").code == 75
+    work_here(place.patch)
+    return {"run": place.open().runs()[-1].id}
+
+
+def abandoned(place):
+    """A run whose driver ended some time ago."""
+    words = claimed(place)
+    place.patch.setattr(attending, "_GRACE_SECONDS", -1.0)
+    return words
+
+
+def silent(place):
+    """A run that another machine drove, some time ago."""
+    words = claimed(place)
+    place.patch.setattr(attending, "notes", lambda _: ())
+    place.patch.setenv("LAKECV_DEADLINE", "1")
+    [setup] = place.lake.glob("work/*/setup.json")
+    for path in (setup, *setup.parent.rglob("commits/**/*.json")):
+        os.utime(path, (0, 0))
+    record = loads(Setup, unseal(setup.read_bytes()))
+    setup.write_bytes(dump(replace(record, created="2026-01-01T00:00:00+00:00")))
+    return words
+
+
+def newer(place):
+    """A run that a later lakecv has begun, whose setup has a field that this one does not know."""
+    words = claimed(place)
+    [setup] = place.lake.glob("work/*/setup.json")
+    document = json.loads(unseal(setup.read_bytes()))
+    setup.write_bytes(seal(json.dumps(document | {"plan": {"shape": "of the future"}}).encode()))
+    return words
+
+
+def no_state(place):
+    """Nowhere to keep the log of a driver."""
+    place.patch.setenv("XDG_STATE_HOME", "/proc/nowhere")
 
 
 def interrupted_registration(place):

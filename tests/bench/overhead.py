@@ -19,20 +19,21 @@ from threadpoolctl import threadpool_limits
 from lakecv import config, registry
 from lakecv.api.learnt import load_states
 from lakecv.execution.chain import build_chain
+from lakecv.execution.crew import Crew, Paces
 from lakecv.execution.drive import drive
-from lakecv.execution.stagerun import Crew
+from lakecv.execution.runarea import RunArea
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, grow_add
-from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.execution.station import Station
+from lakecv.execution.workarea import Setup
 from lakecv.execution.worker import execute
 from lakecv.lake_io.codec import encode_shard, shard_chunks
 from lakecv.lake_io.layout import shards
 from lakecv.lake_io.objects import put_checked
-from lakecv.lake_io.place import join_url
+from lakecv.lake_io.place import join_url, work_prefix
 from lakecv.lake_io.publish import load_manifest
 from lakecv.lake_io.read import open_array
 from lakecv.lake_io.sheets import read_sheets
 from lakecv.numerics.tally import label_sums
-from lakecv.sheet import Step
 from tests.bench.cubes import lake_of_counts, size_of
 from tests.bench.table import Row
 
@@ -120,14 +121,21 @@ def _processor_seconds():
 def _through_site(bout, pool, workers):
     """Map and pack as a run does; seconds, and (stored objects, tallies)."""
     folder = bout.folder()
-    area = WorkArea(registry.open_objects(join_url(bout.lake, f"{folder}/work")))
-    area.save_state("0-given", Step(bout.state, done=True))
-    setup = Setup("r-bench", bout.lake, bout.plan, bout.dataset, bout.dataset.did, f"{folder}/home", "")
+    setup = Setup(f"r-{folder}", bout.lake, bout.plan, bout.dataset, bout.dataset.did, f"{folder}/home", "")
+    crew = crew_of(bout, pool, workers, setup.run)
     began = time.perf_counter()
-    area.start(setup)
-    crew = Crew(area, pool, workers, _unseen, 600.0, time.monotonic())
+    crew.area.start(setup)
     computed = drive(crew, setup, bout.chain)
     return time.perf_counter() - began, (computed.stored, computed.tallies)
+
+
+def crew_of(bout, pool, slots, run):
+    """One open pool as all there is of a run's sites, in a work area of the lake to which the state is given."""
+    area = RunArea(registry.open_objects(join_url(bout.lake, work_prefix(run))), registry.open_objects)
+    area.give(0, bout.state)
+    site = bout.plan.shares[0].site
+    rses = [replica.rse for replica in bout.dataset.replicas]
+    return Crew(area, {site: Station(site, pool, slots)}, bout.plan, Paces(bout.plan.paces), rses, _unseen, 600.0, time.monotonic())
 
 
 def _unseen(_):

@@ -20,8 +20,7 @@ from lakecv import config, registry
 from lakecv.api import Lake
 from lakecv.cube import ArraySpec, CubeSpec, Grid, Role, Window
 from lakecv.execution.drive import drive
-from lakecv.execution.stagerun import Crew
-from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.execution.workarea import Setup
 from lakecv.execution.worker import execute
 from lakecv.lake_io.codec import (
     COMPRESSOR,
@@ -35,12 +34,10 @@ from lakecv.lake_io.codec import (
 )
 from lakecv.lake_io.layout import lay_out, shards
 from lakecv.lake_io.objects import put_checked
-from lakecv.lake_io.place import join_url
 from lakecv.lake_io.publish import publish
 from lakecv.lake_io.read import open_array
-from lakecv.sheet import Step
 from tests.bench.cubes import size_of, write_counts
-from tests.bench.overhead import prepare
+from tests.bench.overhead import crew_of, prepare
 from tests.bench.table import Row
 from tests.servers import S3Server, ceph, moto
 
@@ -211,12 +208,11 @@ def _pass(server, lake, shape, rounds):
 
 
 def _through_site(bout, pool, number):
-    area = WorkArea(registry.open_objects(join_url(bout.lake, f"bench/{number}/work")))
-    area.save_state("0-given", Step(bout.state, done=True))
     setup = Setup(f"r-bench-{number}", bout.lake, bout.plan, bout.dataset, bout.dataset.did, f"bench/{number}/home", "")
+    crew = crew_of(bout, pool, THREADS, setup.run)
     began = time.perf_counter()
-    area.start(setup)
-    drive(Crew(area, pool, THREADS, lambda _: None, 600.0, time.monotonic()), setup, bout.chain)
+    crew.area.start(setup)
+    drive(crew, setup, bout.chain)
     return time.perf_counter() - began
 
 

@@ -12,7 +12,22 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lakecv.api import Check, Fate, Finding, Flaw, Heap, Leftover, Repair, Sweep, Verdict, Verification
+from lakecv.api import (
+    Check,
+    Detached,
+    Driver,
+    Fate,
+    Finding,
+    Flaw,
+    Heap,
+    Leftover,
+    LogFile,
+    Repair,
+    RunLogs,
+    Sweep,
+    Verdict,
+    Verification,
+)
 from lakecv.api.fetching import Fetched, FolderArray, FolderCheck
 from lakecv.cli import app, main, session
 from lakecv.cli.output import note
@@ -54,6 +69,9 @@ LOST = Finding(Flaw.MISSING, "counts/c/0/0/0")
 LEFTOVER = Leftover(Heap("data/museo/tavola/0123456789ab", 12, 4_000_000, 1.7e9), "data that no dataset names", Fate.REMOVABLE)
 RULE = Rule("9f2c", TAVOLA.did, "site=CNAF", "REPLICATING", 1, 60, 20, 0, "2026-02-02T03:04:05+00:00")
 STUCK = Rule("77aa", TAVOLA.did, "INFN-NA", "STUCK", 1, 0, 0, 80, error="no space\x1b[2J left")
+DRIVER = Driver("r-0001", 4711, "elsewhere", 1.0, begun=True)
+LOG = LogFile("driver", "/state/r-0001.log", ("error: it\x1b[2J broke [worker-lost]", "hint: \u202etry"), cut=True)
+LOGS = RunLogs(FAILED, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),), (DRIVER,), (LOG,))
 SITE = Site("local", "local", Resources(1, 4_000_000_000), 2, ("local",), (SiteLink("cnaf", 25e6, 0.05),))
 
 
@@ -127,6 +145,7 @@ class FakeLake:
             "search": (TAVOLA,), "unknown_facts": {}, "replicate": RULE, "rules": (RULE, STUCK),
             "ls": (RESULT, TAVOLA), "show": TAVOLA, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
             "watch": (Progress("run", "1-map", 12, 24, 600_000_000, 10.0, "inertia 0.5"),),
+            "attach": RUN, "logs": LOGS, "detach": Detached(replace(RUN, state=RunState.UNFINISHED, finished=None), DRIVER, "/state/r-0001.log"),
             "verify": Verification(TAVOLA.did, 80, 300_000_000), "verify_all": (Verification(TAVOLA.did, 80, 300_000_000),),
             "repair": Repair(TAVOLA.did, "backup", dry_run=False, mended=(LOST,)), "gc": Sweep(dry_run=True, leftovers=(LEFTOVER,)),
             "report": "/tmp/r eport.html", "export": "labels.png",
@@ -160,7 +179,7 @@ class FakeLake:
     def __getattr__(self, verb):
         if verb not in FakeLake.answers:
             raise AttributeError(verb)
-        progress = self._progress if verb in {"register", "run", "resume"} else None
+        progress = self._progress if verb in {"register", "run", "resume", "attach"} else None
         return lambda *args, **kwargs: FakeLake._answer(verb, *args, progress=progress, **kwargs)
 
 
@@ -225,10 +244,20 @@ def _hang():
         raise Unavailable("interrupted: 12/24 blocks are committed", Kind.INTERRUPTED, "lakecv resume r-0001") from None
 
 
+def _wait():
+    """Wait for a signal, as somebody who only looks."""
+    from itertools import count
+    from time import sleep
+
+    note("waiting")
+    for _ in count():
+        sleep(0.02)
+
+
 def _wrong():
     return {
-        "hang": {"run": _hang},
-        "hang-twice": {"run": _hang},
+        "hang": {"run": _hang, "resume": _hang, "attach": _hang, "watch": _wait},
+        "hang-twice": {"run": _hang, "resume": _hang, "attach": _hang},
         "many": {"ls": (TAVOLA,) * 2_000},
         "bug": {"ls": ZeroDivisionError("division by zero")},
     }.get(os.environ.get("LAKECV_TEST", ""), {})

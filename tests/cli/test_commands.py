@@ -24,6 +24,8 @@ COMMANDS = {
     "resume": "resume r-0001",
     "runs": "runs",
     "watch": "watch r-0001",
+    "attach": "attach r-0001",
+    "logs": "logs r-0001",
     "verify": "verify museo:tavola",
     "verify-all": "verify --all",
     "repair": "repair museo:tavola --from backup",
@@ -53,6 +55,8 @@ NEXT = {
     "resume": "lakecv report user.anna:tavola.pca-kmeans.1",
     "runs": "lakecv resume r-0001",
     "watch": "lakecv runs",
+    "attach": "lakecv report user.anna:tavola.pca-kmeans.1",
+    "logs": "lakecv resume r-0001",
     "verify": "lakecv show museo:tavola",
     "verify-all": "lakecv ls",
     "repair": "lakecv verify museo:tavola",
@@ -208,7 +212,7 @@ def test_a_dry_run_as_json_is_a_plan(lakecv):
 
 def test_run_hands_over_what_was_typed(lakecv, lake):
     lakecv("run", "kmeans", "a:b", "--set", "k=6", "--set", "scaling=sqrt", "--seed", "3", "--state", "a:c", "--again")
-    keywords = {"again": True, "site": None, "options": {"k": "6", "scaling": "sqrt"}, "seed": 3, "state": "a:c", "scope": None, "to": None}
+    keywords = {"again": True, "site": None, "options": {"k": "6", "scaling": "sqrt"}, "seed": 3, "state": "a:c", "scope": None, "to": None, "ignore_locality": False}
     assert lake.calls[-1] == ("run", ("kmeans", "a:b"), keywords)
 
 
@@ -223,7 +227,7 @@ def test_a_run_that_was_done_before_says_so(lakecv, lake):
     assert "was done before; nothing moved (--again runs it again)" in lakecv("run", "kmeans", "a:b").out
 
 
-@pytest.mark.parametrize("verb", [("run", "kmeans", "a:b"), ("resume",)])
+@pytest.mark.parametrize("verb", [("run", "kmeans", "a:b"), ("resume",), ("attach",)])
 def test_failed_blocks_exit_1_are_listed_and_say_how_to_resume(lakecv, lake, verb):
     lake.answers[verb[0]] = lake.answers["runs"][1]
     done = lakecv(*verb)

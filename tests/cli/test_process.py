@@ -78,10 +78,11 @@ def test_a_full_disk_under_stdout_is_told(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_one_signal_ends_a_run_cleanly_with_75(process, number):
+@pytest.mark.parametrize("words", [("run", "kmeans", "a:b"), ("resume",), ("attach",)], ids=lambda words: words[0])
+def test_one_signal_ends_a_run_cleanly_with_75(process, words, number):
     command, base = process
     with subprocess.Popen(
-        [*command, "run", "kmeans", "a:b"], env={**base, "LAKECV_TEST": "hang"}, stderr=subprocess.PIPE, text=True,
+        [*command, *words], env={**base, "LAKECV_TEST": "hang"}, stderr=subprocess.PIPE, text=True,
     ) as child:  # fmt: skip
         assert "waiting" in child.stderr.readline()
         child.send_signal(number)
@@ -89,14 +90,24 @@ def test_one_signal_ends_a_run_cleanly_with_75(process, number):
         assert child.stderr.read().endswith("hint: lakecv resume r-0001\n")
 
 
-def test_a_second_ctrl_c_ends_it_at_once_with_130(process):
+@pytest.mark.parametrize("words", [("run", "kmeans", "a:b"), ("resume",), ("attach",)], ids=lambda words: words[0])
+def test_a_second_ctrl_c_ends_it_at_once_with_130(process, words):
     command, base = process
     with subprocess.Popen(
-        [*command, "run", "kmeans", "a:b"], env={**base, "LAKECV_TEST": "hang-twice"}, stderr=subprocess.PIPE, text=True,
+        [*command, *words], env={**base, "LAKECV_TEST": "hang-twice"}, stderr=subprocess.PIPE, text=True,
     ) as child:  # fmt: skip
         for word in ("waiting", "stopping"):
             assert word in child.stderr.readline()
             child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 130
+        assert "Traceback" not in child.stderr.read()
+
+
+def test_ctrl_c_ends_a_watch_at_once_and_without_a_traceback(process):
+    command, base = process
+    with subprocess.Popen([*command, "watch"], env={**base, "LAKECV_TEST": "hang"}, stderr=subprocess.PIPE, text=True) as child:
+        assert "waiting" in child.stderr.readline()
+        child.send_signal(signal.SIGINT)
         assert child.wait(20) == 130
         assert "Traceback" not in child.stderr.read()
 

@@ -7,10 +7,11 @@ import pytest
 
 from lakecv.cube import Window
 from lakecv.errors import Unavailable
-from lakecv.execution.crew import Crew, Paces, Station
+from lakecv.execution.crew import Crew, Paces
+from lakecv.execution.runarea import RunArea
 from lakecv.execution.stagerun import run_stage
+from lakecv.execution.station import Station
 from lakecv.execution.tensors import unpack_state
-from lakecv.execution.workarea import RunArea
 from lakecv.job import StageKind
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.sheet import State, Step

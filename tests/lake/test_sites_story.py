@@ -46,7 +46,7 @@ def story(real_lake, slurm_folder, tmp_path_factory):
     told.command("register", "register", str(folder / "cube.npy"), told.did, "--dims", "y,x,spectral")
     told.command("replicate", "replicate", told.did, "--to", "INFN-NA", "--wait")
     told.command("plan", "plan", "pca+kmeans", told.did, "--site", "auto", *OPTIONS)
-    for where in ("local", "infn-pg", "infn-na", "auto"):
+    for where in ("auto", "local", "infn-pg", "infn-na"):  # first what both sites do: afterwards it is known how long each lets one wait
         told.command(where, "run", "pca+kmeans", told.did, "--site", where, "--again", "--json", *OPTIONS)
     return told
 
@@ -105,3 +105,32 @@ def test_nothing_is_left_in_the_queue_or_in_the_folder_of_jobs(story, slurm_fold
     queue = subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
     assert [line for line in queue.splitlines() if " CG " not in line] == []
     assert list(Path(story.folder, "jobs").iterdir()) == []
+
+
+# --- half of the data at each site ------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def halves(story, real_lake):
+    """A cube of four shards, of which two lie at each site; run at both."""
+    name = f"meta-{token_hex(4)}"
+    did = f"{SCOPE}:{name}"
+    np.save(story.folder / "large.npy", np.random.default_rng(3).poisson(0.2, (512, 512, 512)).astype("uint16"))
+    story.command("register halves", "register", str(story.folder / "large.npy"), did, "--dims", "y,x,spectral")
+    story.command("replicate halves", "replicate", did, "--to", "INFN-NA", "--wait")
+    root = real_lake.client("root")
+    shards = sorted(each["name"] for each in root.list_files(SCOPE, name) if ".c." in each["name"] and each["bytes"] > 1 << 20)
+    for rse, gone in (("INFN-NA", shards[:2]), ("INFN-PG", shards[2:])):
+        root.delete_replicas(rse, [{"scope": SCOPE, "name": each} for each in gone], ignore_availability=True)
+    options = ("--set", "k=3", "--set", "scaling=none", "--json")
+    story.command("halves", "run", "kmeans", did, "--site", "auto", *options)
+    story.command("halves here", "run", "kmeans", did, "--site", "local", "--again", *options)
+    return did, shards
+
+
+def test_a_dataset_that_lies_in_halves_is_computed_half_here_and_half_there(story, halves):
+    both, alone = (SimpleNamespace(**json.loads(_document(story.said[title]))) for title in ("halves", "halves here"))
+    assert len(halves[1]) == 4
+    assert [each.access for each in story.lake().show(halves[0]).replicas] == ["partial", "partial"]
+    setup = story.lake()._runs.area(both.run).setup()
+    assert {(share.site, read.rse) for share in setup.plan.shares for read in share.reads} == {("infn-pg", "INFN-PG"), ("infn-na", "INFN-NA")}
+    assert both.nbytes_far == 0 < both.nbytes_near
+    assert story.lake().show(both.output).digest == story.lake().show(alone.output).digest

@@ -70,6 +70,14 @@ def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def changed(path):
+    """When a file was written; one that is being replaced is not there for a moment."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
 def processes(folder):
     """Everything alive that was started in a folder, whatever any pid file says."""
     found = psutil.process_iter(["cmdline", "status"])
@@ -171,7 +179,7 @@ def test_a_killed_node_takes_with_it_what_left_its_job(slurm):
 def test_a_controller_that_comes_back_knows_its_queue_and_jobs_ran_on(slurm):
     saved = slurm.folder / "servers" / "slurmctld" / "job_state"
     waits, (runs, pid) = slurm.submit("true", "--begin=now+1hour"), slurm.running("-w", "pg1")
-    until(lambda: saved.stat().st_mtime > (slurm.work / "pid").stat().st_mtime)  # every 5 s; of what came later it knows nothing
+    until(lambda: changed(saved) > changed(slurm.work / "pid"))  # every 5 s; of what came later it knows nothing
     command("kill", slurm.folder, "slurmctld")
     assert "Unable to contact slurm controller" in slurm.run("squeue", check=False).stderr
     command("restore", slurm.folder, "slurmctld")

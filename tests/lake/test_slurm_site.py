@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed import LocalCluster
 from lakecv_plugins.sites.slurm import SlurmSite
 
-from lakecv.errors import Infeasible, Kind, LakeCVError, Unavailable
+from lakecv.errors import Infeasible, Kind, Unavailable
 from lakecv.site import Batch, Resources, Scheduler, Site
 from lakecv.testing.sites import SiteContract, echo
 from tests.plugins.sites.work import ROOT, drive, grow_at_three, long_nap, nap, tasks, until
@@ -50,7 +51,7 @@ def slurm(slurm_folder, monkeypatch):
 
 
 @pytest.fixture
-def site(slurm, tmp_path):
+def site(slurm, tmp_path):  # noqa: ARG001  (it must run)
     batch = Batch(
         partition="infn-pg", interface="lo", folder=str(tmp_path / "jobs"), prologue=(f"export PYTHONPATH={ROOT}",), walltime_seconds=600,
     )
@@ -103,9 +104,12 @@ def test_a_job_that_is_cancelled_loses_no_task_and_is_replaced(site):
 
 
 def test_a_pool_whose_scheduler_is_in_a_job_ends_with_that_job(site, capfd):
-    with pytest.raises(Unavailable, match="scheduler") as caught, SlurmSite().pool(replace(site, scheduler=Scheduler.JOB), 2, nap, "r-0") as pool:
-        keeper = until(lambda: list(Path(site.batch.folder).glob("*/scheduler.job")))[0]
-        drive(pool, tasks(200), at=(4, lambda: slurm_says("scancel", keeper.read_text())))
+    def cancel_it():
+        slurm_says("scancel", next(Path(site.batch.folder).glob("*/scheduler.job")).read_text())
+
+    with pytest.raises(Unavailable, match="the pool's scheduler ran, is gone") as caught, \
+            SlurmSite().pool(replace(site, scheduler=Scheduler.JOB), 2, nap, "r-0") as pool:
+        drive(pool, tasks(200), at=(4, cancel_it))
     assert caught.value.kind == Kind.WORKER_LOST
     assert capfd.readouterr() == ("", "")
 
@@ -162,7 +166,7 @@ def test_memory_that_a_task_exhausts_costs_the_worker_and_not_the_job(site):
 
 
 @pytest.mark.parametrize("where", list(Scheduler)[:2])
-def test_everything_listens_on_the_loopback_address_alone_and_speaks_tls(site, where):
+def test_everything_listens_on_the_loopback_address_alone_and_says_nothing_without_tls(site, where):
     with SlurmSite().pool(replace(site, scheduler=where), 2, echo, "r-0") as pool:
         drive(pool, tasks(4))
         until(lambda: pool.standing().slots == 2)
@@ -192,12 +196,13 @@ def test_jobs_of_a_driver_that_was_killed_end_by_themselves(site, where, tmp_pat
     words = [sys.executable, tmp_path / "driver.py", site.batch.folder, where]
     with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout.readline() == "working\n"
-        workers = [process for process in family(site) if process.pid != driver.pid]
+        workers = [process for process in family(site) if process.pid not in {driver.pid, os.getpid()}]
+        assert len(workers) >= 4
         driver.send_signal(signal.SIGKILL)
         driver.wait(10)
     began = time.monotonic()
-    until(lambda: not numbers(), 90)
-    assert time.monotonic() - began < 60
+    until(lambda: not numbers(), 120)
+    assert time.monotonic() - began < (45 if where is Scheduler.DRIVER else 90)
     assert not psutil.wait_procs(workers, 10)[1]
 
 
@@ -209,7 +214,7 @@ def test_a_walltime_costs_no_task_and_the_pool_goes_on(site):
         done, lost = drive(pool, tasks(40), seconds=200)
         assert first.isdisjoint(numbers("RUNNING"))
     assert len(done) == 40
-    assert lost == []
+    assert [outcome.error for outcome in lost] == []
 
 
 def test_a_controller_that_is_away_for_a_while_stops_nothing(site, slurm):
@@ -271,12 +276,6 @@ def greeting(port):
             return b""
 
 
-def test_no_plain_client_gets_in(site):
-    from distributed import Client
-
-    with SlurmSite().pool(site, 1, echo, "r-0") as pool:
-        drive(pool, tasks(2))
-        ports = [port for process in family(site) for _, port in listening(process)]
-        for port in ports:
-            with pytest.raises((OSError, LakeCVError)):
-                Client(f"tcp://127.0.0.1:{port}", timeout="2 s", set_as_default=False)
+def test_a_server_without_tls_would_have_been_heard():
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50) as plain:
+        assert b"pickle" in greeting(int(plain.scheduler_address.rpartition(":")[2]))

@@ -362,3 +362,49 @@ def test_a_replica_on_tape_is_not_opened(lake, tmp_path):
     manifest = open_manifest(lake, dataset)
     with pytest.raises(Infeasible, match=r"CNAF \(tape\)"):
         open_copies(lake, taped, manifest)
+
+
+# --- copies of a part -------------------------------------------------------------------------------------------------
+def parts(*keys):
+    """Places that hold so many keys each of two objects; what a place does not hold it is never asked for."""
+    manifest = Manifest((describe("a/c/0", b"first"), describe("b/c/0", b"second")))
+    places = [Counted(MemoryObjects()) for _ in keys]
+    for held, some in zip(places, keys, strict=True):
+        for key in some:
+            held._objects.put(key, b"first" if key == "a/c/0" else b"second")
+    named = [frozenset(key.replace("/", ".") for key in some) for some in keys]
+    damages = []
+    holders = [Holder(rse, f"fake://{rse}", lambda held=held: held, own) for rse, held, own in zip(RSES, places, named, strict=False)]
+    return CopiedObjects(holders, manifest, damages.append), places, damages
+
+
+def test_two_halves_are_a_whole_and_nobody_is_asked_for_what_lies_elsewhere():
+    copies, places, damages = parts(["a/c/0"], ["b/c/0"])
+    assert (copies.get("a/c/0"), copies.get("b/c/0")) == (b"first", b"second")
+    assert [len(held.asked) for held in places] == [1, 1]
+    assert damages == []
+
+
+def test_an_object_that_no_part_is_said_to_hold_is_missing():
+    copies, places, _ = parts(["a/c/0"], ["a/c/0"])
+    with pytest.raises(Corrupt, match="no replica is said to hold") as caught:
+        copies.get("b/c/0")
+    assert caught.value.kind is Kind.OBJECT_MISSING
+    assert [held.asked for held in places] == [[], []]
+
+
+def test_what_a_part_should_hold_and_does_not_is_a_damage():
+    copies, places, damages = parts(["a/c/0"], ["a/c/0", "b/c/0"])
+    places[0]._objects.delete("a/c/0")
+    assert copies.get("a/c/0") == b"first"
+    assert [(damage.rse, damage.key) for damage in damages] == [("INFN-PG", "a/c/0")]
+
+
+def test_bytes_are_counted_where_they_came_from():
+    copies, places, _ = parts(["a/c/0"], ["a/c/0", "b/c/0"])
+    places[0].error = DOWN
+    came = {}
+    view = copies.counted(lambda rse, nbytes, _: came.update({rse: came.get(rse, 0) + nbytes}))
+    assert (view.get("a/c/0"), view.get("b/c/0")) == (b"first", b"second")
+    assert came == {"CNAF": len(b"first") + len(b"second")}
+    assert copies.url == "fake://CNAF"  # what one view learns of a place, all know

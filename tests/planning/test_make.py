@@ -71,3 +71,58 @@ def test_a_given_state_leaves_only_the_map_and_the_pack_to_be_done_and_keeps_not
     assert [stage.kind for stage in plan.stages] == [StageKind.MAP, StageKind.PACK]
     assert plan.keep_nbytes == 0 < make_plan(usual, [SITE]).keep_nbytes
     assert plan.nbytes_near == usual.dataset.cube.main.nbytes
+
+
+def halves(window):
+    """The upper half lies at the first replica, the lower at the second."""
+    return (0,) if window.y1 <= 256 else (1,)
+
+
+def two_sites():
+    links = tuple(SiteLink(rse, 25e6, 0.02) for rse in ("pg", "na"))
+    return [Site(name, "slurm", Resources(1, 4 << 30), 2, (name,), tuple(link for link in links if link.rse != name)) for name in ("pg", "na")]
+
+
+def test_each_site_does_the_blocks_that_lie_there():
+    plan = make_plan(replace(wish(replicas=("pg", "na")), holders=halves), two_sites(), asked="auto")
+    assert {(share.site, read.rse, read.near) for share in plan.shares for read in share.reads} == {("pg", "pg", True), ("na", "na", True)}
+    done = sorted(block for share in plan.shares for read in share.reads for block in read.blocks)
+    assert done == list(range(len(plan.blocks)))
+    assert plan.nbytes_far == 0
+    assert len(plan.holders) == len(plan.blocks)
+
+
+def test_where_each_replica_is_whole_both_sites_work_and_no_holders_are_kept():
+    plan = make_plan(wish(2048, 2048, 256, replicas=("pg", "na")), two_sites(), asked="auto")
+    assert {share.site for share in plan.shares} == {"pg", "na"}
+    assert plan.holders == ()
+    assert plan.nbytes_far == 0
+
+
+def test_one_site_alone_reads_the_other_half_from_afar_and_its_home_is_where_most_was_read():
+    plan = make_plan(replace(wish(replicas=("pg", "na")), holders=halves), two_sites()[:1])
+    [share] = plan.shares
+    assert [(read.rse, read.near) for read in share.reads] == [("pg", True), ("na", False)]
+    assert share.nbytes_near == share.nbytes_far > 0
+
+
+def test_a_site_that_cannot_do_it_is_left_out_with_its_reason():
+    small = replace(two_sites()[1], worker=Resources(1, 1 << 20))
+    plan = make_plan(wish(replicas=("pg", "na")), [two_sites()[0], small], asked="auto")
+    assert [share.site for share in plan.shares] == ["pg"]
+    [reason] = [reason for reason in plan.reasons if reason.subject == "na" and "MiB" in reason.text]
+    assert not reason.chosen
+
+
+def test_where_no_site_can_do_it_the_last_reason_is_told():
+    with pytest.raises(Infeasible, match="there is no site"):
+        make_plan(wish(), [])
+
+
+def test_a_copy_is_advised_where_far_data_are_read_again_and_again_and_not_for_one_pass():
+    site = replace(two_sites()[0], worker=Resources(1, 600 << 20))  # keeps little
+    many = make_plan(wish(4096, 4096, 256, replicas=("na",), passes=100), [site])
+    [reason] = [reason for reason in many.reasons if "a copy near it would pay" in reason.text]
+    assert reason.text.endswith("lakecv replicate a:b --to pg")
+    once = wish(512, 512, replicas=("na",), passes=100)
+    assert not [reason for reason in make_plan(replace(once, job=replace(once.job, state=("a:c", "1"))), [site]).reasons if "copy" in reason.text]

@@ -33,6 +33,7 @@ from kill_loop import (  # noqa: E402
     results,
     rucio_kill_loop,
 )
+from slurm_kills import KINDS, SLURM, slurm_kill_loop  # noqa: E402
 from test_kills import dask_driver  # noqa: E402
 
 from tests.servers import lake  # noqa: E402
@@ -87,6 +88,21 @@ def kills_on_rucio(folder, kills, seed):
         return rucio_kill_loop(folder, kills, seed, real)
 
 
+def kills_on_slurm(kind):
+    """Make a loop that kills one kind of thing that a run over two sites of a real Slurm stands on."""
+
+    def loop(folder, kills, seed):
+        with tempfile.TemporaryDirectory(dir="/tmp") as place:  # sockets have short names
+            slurm = Path(place) / "s"
+            subprocess.run([*SLURM, "start", slurm], check=True, timeout=120, capture_output=True)
+            try:
+                return slurm_kill_loop(folder, kills, seed, slurm, kind)
+            finally:
+                subprocess.run([*SLURM, "stop", slurm], check=True, timeout=120, capture_output=True)
+
+    return loop
+
+
 @contextmanager
 def a_rucio_lake():
     """Start a whole data lake: Rucio and its storage elements."""
@@ -115,6 +131,7 @@ KILLS = {
     "moto": ("driver in process, lake on moto", kills_on("moto"), 200),
     "ceph": ("driver in process, lake on Ceph", kills_on("ceph"), 200),
     "rucio": ("driver in process, lake on Rucio", kills_on_rucio, 200),
+    **{f"slurm-{kind}": (f"{kind}, two sites of Slurm", kills_on_slurm(kind), 100) for kind in KINDS},
 }
 STEPS = {"memory": 12_000, "folder": 5000, "ceph": 2000, "moto": 1000, "rucio": 2000}
 
@@ -157,7 +174,7 @@ def main():
     given, bad, begun = parser.parse_args(), 0, made_on()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     for name, (what, loop, _) in KILLS.items():
-        if count := getattr(given, name):
+        if count := getattr(given, name.replace("-", "_")):
             tally, took = timed(loop, count, given.seed)
             counts = f"{tally.kills} | {tally.runs} | {tally.half_visible} | {tally.recomputed} | {tally.different}"
             append("| date | commit | machine | loop |", f"{begun} | {what} | {given.seed} | {counts} | {took} |")

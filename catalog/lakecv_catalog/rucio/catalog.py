@@ -254,7 +254,12 @@ class RucioCatalog:
             access = Access.PARTIAL
         elif not element.schemes:
             access = Access.NO_PROTOCOL
-        return Replica(held.rse, replace(place, rse=held.rse).url, element.site, access)
+        own = replace(place, rse=held.rse)
+        keys = None
+        if access is Access.PARTIAL and element.schemes:
+            names = self._ask().located(place.did, held.rse, _SIGNED_SECONDS)
+            keys = tuple(sorted(name.removeprefix(f"{own.prefix}.") for name in names if name.startswith(f"{own.prefix}.")))
+        return Replica(held.rse, own.url, element.site, access, keys)
 
     # --- rules and damage ---------------------------------------------------------------------------------------------
     def replicate(self, did: DID, rses: str, lifetime_seconds: int | None) -> Rule:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lakecv.errors import InvalidInput, Kind, Unavailable
+from lakecv.errors import Infeasible, InvalidInput, Kind, Unavailable
 from lakecv.plan import Outcome, Task
 from lakecv.ports import Ability, Standing
 from lakecv.site import Site
+from lakecv_plugins.sites.connection import differences, versions
 from lakecv_plugins.sites.pool import DASK, DaskPool, threads_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AddressSite"]
 
+_TIMEOUT = "30 s"
 _HINT = "is it running, and do its keys lie where Dask looks for them (distributed.comm.tls)?"
 
 
@@ -39,6 +41,7 @@ class AddressSite:
         """Use the workers of a running scheduler."""
         client = _dialled(site)
         try:
+            _same_versions(client, site)
             yield DaskPool(client, work, lambda: _standing(client, site))
         finally:
             client.close()
@@ -64,9 +67,23 @@ def _dialled(site: Site) -> Client:
         raise InvalidInput(f"the site '{site.name}' has no address", Kind.CONFIG_INVALID, 'add address = "tls://host:8786" to its profile')
     try:
         with dask.config.set({"distributed.logging": DASK["distributed.logging"]}):
-            return Client(site.address, set_as_default=False, timeout="30 s")
+            return Client(site.address, set_as_default=False, timeout=_TIMEOUT)
     except (OSError, TimeoutError, ValueError, RuntimeError) as err:
         raise Unavailable(f"the scheduler of {site.name} at {site.address} cannot be reached: {err}", Kind.QUEUE_DOWN, _HINT) from err
+
+
+def _same_versions(client: Client, site: Site) -> None:
+    """Compare what the workers have that are there already; a later one that lacks lakecv altogether is told by its first task."""
+    hint = "have its workers started from the driver's environment"
+    try:
+        found = client.run(versions)
+    except ImportError as err:
+        raise Infeasible(f"workers of {site.name} have no lakecv: {err}", Kind.VERSIONS_DIFFER, hint) from err
+    except (OSError, TimeoutError, RuntimeError) as err:
+        raise Unavailable(f"the scheduler of {site.name} at {site.address} is lost: {err}", Kind.QUEUE_DOWN, _HINT) from err
+    odd = next((odd for there in found.values() if (odd := differences(versions(), there))), "")
+    if odd:
+        raise Infeasible(f"versions differ between the driver and workers of {site.name}: {odd}", Kind.VERSIONS_DIFFER, hint)
 
 
 def _standing(client: Client, site: Site) -> Standing:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lakecv.errors import Denied, Infeasible, Kind, LakeCVError, Unavailable
 from lakecv.plan import Outcome, Task
 from lakecv.ports import Ability
-from lakecv.site import Scheduler, Site
+from lakecv.site import JOB_LOG, Scheduler, Site, jobs_folder
 from lakecv_plugins.sites import connection as connections
 from lakecv_plugins.sites.coming import ComingPool
 from lakecv_plugins.sites.pool import DASK, DaskPool, threads_of, uninterrupted
 from lakecv_plugins.sites.serve import serve
 from lakecv_plugins.sites.supervise import Supervisor
-from lakecv_plugins.sites.systems import FOUND, KEEPER, LOG, SCRIPT, BatchSystem
+from lakecv_plugins.sites.systems import FOUND, KEEPER, SCRIPT, BatchSystem
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -109,7 +109,7 @@ class _Door:
 
     def census(self) -> Mapping[str, int]:
         """Threads of each worker that is there."""
-        if self._client is None:
+        if self._client is None or self._client.status == "connecting":
             return {}
         try:
             found: dict[str, int] = self._client.run_on_scheduler(threads_of)
@@ -183,14 +183,14 @@ def _connection(executor: str, site: Site, address: str, keys: dict[str, str]) -
     drain = min(_DRAIN_SECONDS, _DRAIN_SHARE * walltime)
     return connections.Connection(
         executor, address, keys, site.worker.threads, site.worker.memory_nbytes, site.worker.gpus, site.batch.ports, site.batch.interface,
-        walltime - drain if walltime else None, drain, versions=connections.versions(),
+        walltime - drain if walltime else None, drain, versions=connections.versions(), blas=connections.blas(),
     )
 
 
 @contextmanager
 def _folder(site: Site, label: str) -> Iterator[Path]:
     """Make a folder for one pool; logs stay where it ended badly, what is secret never does."""
-    place = _jobs_folder(site)
+    place = jobs_folder(site.batch)
     folder = place / f"{label}-{site.name}-{token_hex(4)}"
     try:
         folder.mkdir(0o700, parents=True)
@@ -202,7 +202,7 @@ def _folder(site: Site, label: str) -> Iterator[Path]:
     except BaseException:
         for name in (connections.FILE, FOUND, KEEPER):
             (folder / name).unlink(missing_ok=True)
-        if not any(folder.glob(LOG.format("*"))):
+        if not any(folder.glob(JOB_LOG.format("*"))):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     else:
@@ -220,12 +220,6 @@ def _sweep(place: Path) -> None:
                 shutil.rmtree(script.parent, ignore_errors=True)
 
 
-def _jobs_folder(site: Site) -> Path:
-    from platformdirs import user_state_path
-
-    return Path(site.batch.folder).expanduser() if site.batch.folder else user_state_path("lakecv") / "jobs"
-
-
 def _probed(system: BatchSystem, site: Site) -> Iterator[Ability]:
     """Try each thing; what an error says is what is lost."""
     submit, look, cancel = (shutil.which(command) or "" for command in system.commands)
@@ -234,7 +228,7 @@ def _probed(system: BatchSystem, site: Site) -> Iterator[Ability]:
     if not missing:
         yield _tried(f"{system.title} answers", lambda: system.look(site, ["0"], Path.cwd()))
     yield _tried("a job script", lambda: system.script(site))
-    folder = _jobs_folder(site)
+    folder = jobs_folder(site.batch)
     near = next(each for each in (folder, *folder.parents) if each.exists())
     yield Ability(f"folder {folder}", near.is_dir() and _writable(near), "job scripts and logs cannot be written")
     if site.scheduler is Scheduler.DRIVER:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +19,7 @@ from lakecv.errors import Infeasible, InvalidInput, Kind
 if TYPE_CHECKING:
     from distributed import Security
 
-__all__ = ["FILE", "Connection", "read", "security_of", "temporary_keys", "versions", "write"]
+__all__ = ["FILE", "Connection", "blas", "differences", "read", "security_of", "temporary_keys", "versions", "write"]
 
 FILE = "connection.json"
 _PACKAGES = ("lakecv", "numpy", "zarr", "distributed")
@@ -30,7 +31,7 @@ class Connection:
 
     ``address`` is the scheduler's, "" where the first job is to run it; ``keys`` are PEM texts (``ca``, ``cert``, ``key``),
     the same pair for all; ``lifetime_seconds`` counts from the start of the job (None = until it is sent away), then a worker
-    begins nothing new and has ``drain_seconds`` to end what it began.
+    begins nothing new and has ``drain_seconds`` to end what it began.  ``blas`` are variables that decide the last bits.
     """
 
     executor: str
@@ -45,6 +46,12 @@ class Connection:
     drain_seconds: float = 0.0
     patience_seconds: float = 60.0
     versions: dict[str, str] = field(default_factory=dict)
+    blas: dict[str, str] = field(default_factory=dict)
+
+
+def blas() -> dict[str, str]:
+    """Tell how the driver's OpenBLAS was told to compute: workers whose batch system drops variables compute so, too."""
+    return {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
 
 
 def versions() -> dict[str, str]:
@@ -97,18 +104,23 @@ def _is_whole(held: Connection) -> bool:
     """Whether each thing in it is of its kind, as whatever JSON lies there need not be."""
     amounts = (held.threads, held.memory_nbytes, held.gpus, held.patience_seconds, held.drain_seconds, held.lifetime_seconds or 0)
     texts = (held.executor, held.address, *(held.keys.get(name) for name in ("ca", "cert", "key"))) if isinstance(held.keys, dict) else (None,)
+    texts += tuple(held.blas.values()) if isinstance(held.blas, dict) else (None,)
     return all(isinstance(each, (int, float)) for each in amounts) and all(isinstance(each, str) for each in texts)
 
 
 def _same_versions(there: dict[str, str]) -> None:
     """Compare with the driver's."""
-    here = versions()
-    odd = [f"{name} {here.get(name, 'none')} here, {wanted} there" for name, wanted in there.items() if here.get(name) != wanted]
+    odd = differences(versions(), there)
     if odd:
         raise Infeasible(
-            f"versions differ between the worker's machine {platform.node()} and the driver's: {'; '.join(odd)}", Kind.VERSIONS_DIFFER,
+            f"versions differ between the worker's machine {platform.node()} and the driver's: {odd}", Kind.VERSIONS_DIFFER,
             "give workers the driver's environment: [batch] command or prologue",
         )
+
+
+def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
+    """Say on one line how versions differ from those there, "" where they do not."""
+    return "; ".join(f"{name} {here.get(name, 'none')} here, {wanted} there" for name, wanted in there.items() if here.get(name) != wanted)
 
 
 _HINT = "a run writes it for the jobs that it submits; it is gone when the run has ended"

@@ -25,13 +25,11 @@ class Draining(Worker):  # type: ignore[misc]  # distributed has no types
     async def close_gracefully(self, restart: bool | None = None, reason: str = "worker-close-gracefully") -> None:  # noqa: FBT001  (as in Dask)
         """End what runs, then close."""
         if self.status is Status.running:
-            await self._retire(remove=False)
+            stimulus = f"lakecv-drain-{time.time()}"
+            await self.scheduler.retire_workers(workers=[self.address], close_workers=False, remove=False, stimulus_id=stimulus)
             until = time.monotonic() + _SHARE * float(dask.config.get("lakecv.drain-seconds", 0))
             while self.state.executing and time.monotonic() < until:  # noqa: ASYNC110  (Dask tells nobody when a task ends)
                 await asyncio.sleep(_LOOK_SECONDS)
-            await self._retire(remove=True)  # what still waits or runs here goes elsewhere, without a mark against it
+            # what still waits or runs here goes elsewhere, without a mark against it
+            await self.scheduler.unregister(address=self.address, expected=True, close=False, stimulus_id=stimulus)
         await self.close(nanny=not restart, reason=reason)
-
-    async def _retire(self, *, remove: bool) -> None:
-        stimulus = f"lakecv-drain-{time.time()}"
-        await self.scheduler.retire_workers(workers=[self.address], close_workers=False, remove=remove, stimulus_id=stimulus)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakecv.site import Scheduler, Site
+from lakecv.site import JOB_LOG, Scheduler, Site
 from lakecv_plugins.sites.batch import BatchSite
 from lakecv_plugins.sites.connection import FILE
-from lakecv_plugins.sites.systems import LOG, BatchSystem, JobState, State, rendered, worker_command
+from lakecv_plugins.sites.systems import BatchSystem, JobState, State, rendered, worker_command
 
 if TYPE_CHECKING:
     from lakecv.ports import SiteExecutor
@@ -46,7 +46,7 @@ class HTCondor(BatchSystem):
         from dask_jobqueue.htcondor import HTCondorJob
 
         batch, shared = site.batch, site.scheduler is Scheduler.JOB
-        log = LOG.format("$(ClusterId).$(ProcId)")
+        log = JOB_LOG.format("$(ClusterId).$(ProcId)")
         own: dict[str, object] = {
             "batch_name": "lakecv", "Environment": "\"LAKECV_JOB=$(ClusterId).$(ProcId) LAKECV_FOLDER='$ENV(PWD)'\"", "Output": log, "Error": log,
             "Stream_Output": True, "Stream_Error": True, "transfer_executable": False, "should_transfer_files": "YES",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakecv.site import Site
+from lakecv.site import JOB_LOG, Site
 from lakecv_plugins.sites.batch import BatchSite
-from lakecv_plugins.sites.systems import LOG, BatchSystem, JobState, State, clock, rendered, worker_command
+from lakecv_plugins.sites.systems import BatchSystem, JobState, State, clock, rendered, worker_command
 
 if TYPE_CHECKING:
     from lakecv.ports import SiteExecutor
@@ -43,7 +43,7 @@ class Pbs(BatchSystem):
 
         batch, worker = site.batch, site.worker
         room = f"select=1:ncpus={worker.threads}:mem={-(-worker.memory_nbytes // 2**20)}mb{f':ngpus={worker.gpus}' if worker.gpus else ''}"
-        log = LOG.format("$PBS_JOBID")
+        log = JOB_LOG.format("$PBS_JOBID")
         before, *further = self.lines(site)
         lines = [before, 'cd "$PBS_O_WORKDIR" || exit 1', f'exec > "{log}" 2>&1', *further]
         account = [f"-A {batch.account}"] if batch.account else []

@@ -104,6 +104,7 @@ class DaskPool:
     def _connected(self) -> None:
         """Wait until a connection that was cut is there again; what is submitted before that is lost."""
         while self._client.status == "connecting":
+            self.standing()
             time.sleep(0.1)
         if self._client.status != "running":
             raise Unavailable("the Dask scheduler is gone, and its tasks with it", Kind.WORKER_LOST, "lakecv resume goes on with what is committed")

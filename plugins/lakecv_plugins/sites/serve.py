@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _LOOK_SECONDS = 0.5
+_DESERTED_SECONDS = 45.0  # a client whose connection is cut dials for 30 s
 _STAGGER = 0.05  # of a lifetime: not all workers go at once
 
 
@@ -49,10 +50,11 @@ def serve(path: Path) -> None:
     import dask
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    settings: dict[str, Any] = {**DASK, "distributed.nanny.pre-spawn-environ": ENVIRONMENT, "distributed.comm.require-encryption": True}
+    settings: dict[str, Any] = {**DASK, "distributed.comm.require-encryption": True}
     settings.pop("distributed.logging")
     try:
         connection = read(path)
+        settings["distributed.nanny.pre-spawn-environ"] = connection.blas | ENVIRONMENT
         with dask.config.set(settings), tempfile.TemporaryDirectory(prefix="lakecv-") as scratch:
             asyncio.run(_work(connection, path, Path(scratch)))
     except Infeasible as err:
@@ -82,7 +84,8 @@ async def _serve(connection: Connection, path: Path, scratch: Path) -> None:
     nannies = [_nanny(connection, address, scratch, number) for number in range(max(1, connection.gpus))]
     try:
         await asyncio.wait_for(asyncio.gather(*nannies), connection.patience_seconds)
-        await _ended(nannies, connection.patience_seconds)
+        ends = [asyncio.create_task(_ended(nannies, connection.patience_seconds)), asyncio.create_task(_deserted(scheduler))]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     except (OSError, TimeoutError, RuntimeError) as err:  # RuntimeError: what Dask makes of the others
         raise Unavailable(
             f"the scheduler at {address} was not reached from {socket.gethostname()} within {connection.patience_seconds:.0f} s: {err.__cause__ or err}",
@@ -97,14 +100,24 @@ async def _serve(connection: Connection, path: Path, scratch: Path) -> None:
 async def _ended(nannies: Sequence[Nanny], patience_seconds: float) -> None:
     """Wait until every nanny is done, or has had no living worker for so long: one whose restart failed waits for nothing."""
     lived = time.monotonic()
-    ends = asyncio.gather(*(nanny.finished() for nanny in nannies))
+    ends = [asyncio.create_task(nanny.finished()) for nanny in nannies]
     try:
-        while not ends.done() and time.monotonic() - lived < patience_seconds:
-            await asyncio.wait([ends], timeout=_LOOK_SECONDS)
+        while not all(end.done() for end in ends) and time.monotonic() - lived < patience_seconds:
+            await asyncio.wait(ends, timeout=_LOOK_SECONDS)
             if any(nanny.process and nanny.process.is_alive() for nanny in nannies):
                 lived = time.monotonic()
     finally:
-        ends.cancel()
+        for end in ends:
+            end.cancel()
+
+
+async def _deserted(scheduler: Scheduler | None) -> None:
+    """Wait until nobody has been connected to the scheduler in this job for a while: its driver is gone."""
+    left = time.monotonic()
+    while scheduler is None or time.monotonic() - left < _DESERTED_SECONDS:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if scheduler and len(scheduler.clients) > 1:  # one is Dask's own
+            left = time.monotonic()
 
 
 def _nanny(connection: Connection, address: str, scratch: Path, number: int) -> Nanny:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakecv.site import Site
+from lakecv.site import JOB_LOG, Site
 from lakecv_plugins.sites.batch import BatchSite
-from lakecv_plugins.sites.systems import LOG, BatchSystem, JobState, State, clock, rendered, worker_command
+from lakecv_plugins.sites.systems import BatchSystem, JobState, State, clock, rendered, worker_command
 
 if TYPE_CHECKING:
     from lakecv.ports import SiteExecutor
@@ -49,7 +49,7 @@ class Slurm(BatchSystem):
         from dask_jobqueue.slurm import SLURMJob
 
         batch = site.batch
-        own = [f"-o {LOG.format('%j')}", *([f"--gres=gpu:{site.worker.gpus}"] if site.worker.gpus else [])]
+        own = [f"-o {JOB_LOG.format('%j')}", *([f"--gres=gpu:{site.worker.gpus}"] if site.worker.gpus else [])]
         job = SLURMJob(
             **self.described(site), queue=batch.partition, account=batch.account, walltime=clock(batch.walltime_seconds),
             job_mem=f"{-(-site.worker.memory_nbytes // 2**20)}M",

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from lakecv.errors import Infeasible, InternalError, Kind, LakeCVError, Unavailable
 from lakecv.ports import Standing
-from lakecv.site import Site
-from lakecv_plugins.sites.systems import FOUND, KEEPER, LOG, VERDICT, BatchSystem, JobState, State
+from lakecv.site import JOB_LOG, Site
+from lakecv_plugins.sites.systems import FOUND, KEEPER, VERDICT, BatchSystem, JobState, State
 
 __all__ = ["Supervisor"]
 
@@ -212,7 +212,7 @@ class Supervisor:
 
     def _tail(self, job: _Job) -> str:
         """Last words of a job's log, on one line."""
-        path = self._folder / LOG.format(job.number)
+        path = self._folder / JOB_LOG.format(job.number)
         try:
             words = path.read_text(encoding="utf-8", errors="replace").split()
         except OSError:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from lakecv.site import Site
 
-__all__ = ["FOUND", "KEEPER", "LOG", "SCRIPT", "VERDICT", "BatchSystem", "JobState", "State", "clock", "rendered", "worker_command"]
+__all__ = ["FOUND", "KEEPER", "SCRIPT", "VERDICT", "BatchSystem", "JobState", "State", "clock", "rendered", "worker_command"]
 
-SCRIPT, LOG, VERDICT = "job.sh", "job-{}.log", "job-{}.verdict"
+SCRIPT, VERDICT = "job.sh", "job-{}.verdict"
 FOUND, KEEPER = "scheduler.json", "scheduler.job"  # where the scheduler listens that runs in a job, and in which one
 _SECONDS = 60.0  # a schedd or slurmctld that is busy answers late
 _GOES_ON = "lakecv resume goes on when it answers again"

@@ -69,15 +69,15 @@ class _Folder:
         return self._store
 
     def make(self, nbytes: int) -> LocalStore:  # noqa: ARG002  (a folder has no deadline)
-        from obstore.store import LocalStore
+        from obstore import store
 
         if self._store is None:
-            self._store = LocalStore(self.path, mkdir=True)
+            self._store = store.LocalStore(self.path, mkdir=True)
         return self._store
 
     def explain(self, err: Exception, where: str, *, writing: bool) -> LakeCVError | None:
         """Say what a failure means by the system's error number."""
-        from obstore.exceptions import PermissionDeniedError
+        from obstore import exceptions
 
         text = str(err).split("\n", 1)[0]
         match = _ERRNO.search(str(err))
@@ -86,7 +86,7 @@ class _Folder:
             return Denied(
                 f"{where} does not fit: {text}", Kind.STORE_FULL, "free some space or raise the quota, then lakecv resume",
             )
-        if number in _REFUSED or isinstance(err, PermissionDeniedError):
+        if number in _REFUSED or isinstance(err, exceptions.PermissionDeniedError):
             verb = "written" if writing else "read"
             return Denied(f"{where} may not be {verb}: {text}", Kind.FORBIDDEN, "check owner and mode, or use another lake")
         if number == ENOTDIR and not writing:

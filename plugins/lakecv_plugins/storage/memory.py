@@ -54,11 +54,11 @@ class _Named:
         self._name = name
 
     def find(self) -> MemoryStore:
-        from obstore.store import MemoryStore
+        from obstore import store
 
         with _lock:
             if self._name not in _stores:
-                _stores[self._name] = MemoryStore()
+                _stores[self._name] = store.MemoryStore()
             return _stores[self._name]
 
     def make(self, nbytes: int) -> MemoryStore:  # noqa: ARG002  (memory has no deadline)

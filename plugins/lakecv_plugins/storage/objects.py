@@ -169,18 +169,18 @@ class ObstoreObjects:
     @contextmanager
     def _translated(self, key: str, *, writing: bool = False) -> Iterator[None]:
         """Turn obstore's exceptions into lakecv's."""
-        from obstore.exceptions import AlreadyExistsError, BaseError
+        from obstore import exceptions  # never a submodule first: in two threads at once, each would wait for what the other imports
 
         try:
             yield
-        except AlreadyExistsError as err:
+        except exceptions.AlreadyExistsError as err:
             raise Conflict(
                 f"'{key}' exists already in {self.url}; objects are never overwritten", Kind.OUTPUT_EXISTS,
                 "write under another name, or delete it first",
             ) from err
         except FileNotFoundError as err:
             raise self._absent(key) from err
-        except (BaseError, OSError) as err:
+        except (exceptions.BaseError, OSError) as err:
             where = f"'{key}' in {self.url}" if key else self.url
             raise self._root.explain(err, where, writing=writing) or self._absent(key) from err
 

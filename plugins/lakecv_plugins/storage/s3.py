@@ -134,21 +134,21 @@ class _Bucket:
         return explain(str(err), where, self._account.where, writing=writing)
 
     def _try(self, ask: Callable[[], T], *, writing: bool) -> T:
-        from obstore.exceptions import BaseError
+        from obstore import exceptions
 
         try:
             return ask()
-        except (BaseError, OSError) as err:
+        except (exceptions.BaseError, OSError) as err:
             raise self.explain(err, f"the bucket '{self._name}'", writing=writing) from err
 
     def _open(self, retry: RetryConfig, timeout: timedelta, prefix: str | None = None) -> S3Store:
-        from obstore.store import S3Store
+        from obstore import store
 
         account = self._account
         client: ClientConfig = {
             "timeout": timeout, "connect_timeout": timedelta(seconds=5), "allow_http": (account.endpoint or "").startswith("http:"),
         }
-        return S3Store(
+        return store.S3Store(
             self._name, prefix=prefix, client_options=client, retry_config=retry,
             credential_provider=account.credentials,
             config={
@@ -160,12 +160,12 @@ class _Bucket:
 
 def _refuses_to_overwrite(store: S3Store) -> bool:
     """Create one small object twice; it stays in the bucket, so that the next time the first answer is enough."""
-    from obstore.exceptions import AlreadyExistsError
+    from obstore import exceptions
 
     for _ in range(2):
         try:
             store.put(PROBE, PROBE_BYTES, mode="create", use_multipart=False)
-        except AlreadyExistsError:
+        except exceptions.AlreadyExistsError:
             return True
     return False
 
