@@ -71,7 +71,7 @@ class Drive:
             self.runs.record(self.run)
 
     def _site(self, name: str) -> Site:
-        return site_named(name, self.runs.area(self.run).setup().plan.site, self.settings)
+        return site_named(name, self.runs.area(self.run).current().plan.site, self.settings)
 
     def _own_settings(self) -> dict[str, str]:
         """Give the settings that hold for this lake only as a process takes them."""

@@ -344,10 +344,12 @@ class Lake:
         detaching.check()
         return self._drive(self._begin(model, did, **asked)).detached()
 
-    def resume(self, run: str | None = None) -> Run:
-        """Go on with a run (the newest unfinished one); what has a commit record is not computed again."""
+    def resume(self, run: str | None = None, *, site: str | None = None) -> Run:
+        """Go on with a run (the newest unfinished one), where it went so far or at another site; what is committed stays so."""
         drive = self._drive(run or self._newest(unfinished=True))
         drive.known()
+        if site is not None:
+            self._go_by(drive.run, asked_for(site))
         return drive.to_end()
 
     def attach(self, run: str | None = None) -> Run:
@@ -486,7 +488,16 @@ class Lake:
         job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
         plan = self._plan(job, dataset, site, to, ignore_locality=ignore_locality)
         given = load_states(self.url, self.show(state), len(job.links)) if state else ()
-        return self._runs.begin(job, dataset, plan, again=again, command=command_of(job, plan, dataset, to), states=given)
+        run = self._runs.begin(job, dataset, plan, again=again, command=command_of(job, plan, dataset, to), states=given)
+        self._go_by(run, plan.site)
+        return run
+
+    def _go_by(self, run: str, site: str) -> None:
+        """Have an unfinished run go on at the site that is asked for now, over the blocks that it has."""
+        self._runs.go_by(run, site, lambda setup: plan_job(
+            setup.plan.job, setup.dataset, settings=self._settings, catalog=self._catalog, rates=known_rates(self._objects), site=site,
+            to=setup.plan.home, blocks=setup.plan.blocks,
+        ))
 
     def _drive(self, run: str) -> Drive:
         return Drive(run, self._runs, self._settings, self._watch)

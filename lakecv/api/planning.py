@@ -8,7 +8,7 @@ from dataclasses import replace
 from lakecv import config
 from lakecv.api import replicating
 from lakecv.config import Settings
-from lakecv.cube import Role, Window
+from lakecv.cube import Block, Role, Window
 from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.job import Job
 from lakecv.lake_io.layout import lay_out, shards
@@ -30,7 +30,7 @@ _LOCAL = "local"
 
 def plan_job(
     job: Job, dataset: Dataset, *, settings: Settings, catalog: CatalogBackend, rates: Rates, site: str | None = None,
-    to: str | None = None, ignore_locality: bool = False,
+    to: str | None = None, ignore_locality: bool = False, blocks: tuple[Block, ...] | None = None,
 ) -> Plan:
     """Plan a job at a site, or over all (:data:`AUTO`), by what was learnt; errors as of :func:`lakecv.planning.make.make_plan`."""
     replicating.check_home(catalog, to)
@@ -40,7 +40,7 @@ def plan_job(
     wish = Wish(job, dataset, tuple(link.workload for link in chain), outputs, home, _holders(dataset))
     asked = site or settings.site
     sites, left_out = _sites(asked, settings)
-    made = make_plan(wish, sites, rates=rates, asked=asked, ignore_locality=ignore_locality)
+    made = make_plan(wish, sites, rates=rates, asked=asked, ignore_locality=ignore_locality, given=blocks)
     untried = tuple(Reason(each.name, chosen=True, text="nobody has tried its profile yet") for each in sites if not each.tested)
     return replace(made, reasons=(*made.reasons, *left_out, *untried))
 

@@ -200,10 +200,18 @@ class Runs:
             return None
 
     def _unfinished(self, area: RunArea) -> Run:
-        setup, failed, done = area.setup(), area.failures(), area.outcomes("map")
+        setup, failed, done = area.current(), area.failures(), area.outcomes("map")
         state = RunState.FAILED if failed else RunState.UNFINISHED
         facts = tuple(damage_facts(area, setup.dataset, done=False)) if failed else ()
         return replace(_run_of(setup, done.values()), state=state, blocks_done=len(done), failed=failed, facts=facts)
+
+    def go_by(self, run: str, site: str, plan: Callable[[Setup], Plan]) -> None:
+        """Have a run that is not done go on where it is asked for now, if that is elsewhere than it went on so far."""
+        if self._is_done(run):
+            return
+        setup = self.area(run).current()
+        if setup.plan.site != site:
+            self.area(run).move(_with_areas(plan(setup), run))
 
     def execute(self, run: str, sites: Callable[[str], Site]) -> Run:
         """Bring a run to its end, from wherever it stands; ``sites`` finds a site by its name.
@@ -218,7 +226,7 @@ class Runs:
         if self._is_done(run):
             area.clear()  # where a kill came between the record and this
             return self.record(run)
-        setup = area.setup()
+        setup = area.current()
         try:
             return self._work(area, setup, sites)
         except KeyboardInterrupt as err:

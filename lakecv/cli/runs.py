@@ -98,11 +98,11 @@ def run(
         tell(ctx, record, started, as_json=as_json)
 
 
-def resume(ctx: typer.Context, name: _RunArgument = None, *, as_json: Json = False) -> None:
-    """Go on with a run that did not end. What is committed is not computed again."""
+def resume(ctx: typer.Context, name: _RunArgument = None, *, site: Site = None, as_json: Json = False) -> None:
+    """Go on with a run that did not end. What is committed is not computed again, also at another --site."""
     started = moment()
     with interruptible(), opened(ctx, as_json=as_json) as lake:
-        record = lake.resume(name)
+        record = lake.resume(name, site=site)
     tell(ctx, record, started, as_json=as_json)
 
 

@@ -133,7 +133,8 @@ class Crew:
     def steal(self, thief: Station) -> None:
         """Let a site that has nothing to do take waiting blocks of another: in bulk, and not before that pays.
 
-        It waits for as long as the block would take longer there than at home (delay scheduling).  A block that was stolen
+        It waits for as long as the block would take longer there than at home (delay scheduling); where home has had no worker
+        for so long already, it does not wait anew in every stage.  A block that was stolen
         is taken once more only by a site that does it faster, so none goes to and fro.
         """
         now = self.clock()
@@ -146,7 +147,8 @@ class Crew:
             return
         thief.look_from = now + _LOOK_SECONDS
         for victim in sorted(self.alive, key=lambda each: (-len(each.waiting), each.site)):
-            taken = self._taken(thief, victim, now - thief.idle_since) if victim is not thief and victim.waiting else []
+            since = thief.idle_since if victim.absent_since is None else min(thief.idle_since, victim.absent_since)
+            taken = self._taken(thief, victim, now - since) if victim is not thief and victim.waiting else []
             if taken:
                 victim.forget(taken)
                 self._stolen.update(task.key for task in taken)

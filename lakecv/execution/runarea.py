@@ -13,14 +13,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
 
-from lakecv.canonical import dump
+from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Kind, LakeCVError, Unavailable
 from lakecv.execution.tensors import pack_state
-from lakecv.execution.workarea import WorkArea
+from lakecv.execution.workarea import Setup, WorkArea
+from lakecv.lake_io.objects import sha256_hex
 from lakecv.patience import many
-from lakecv.plan import Outcome, Task
+from lakecv.plan import Outcome, Plan, Task
 from lakecv.ports import ObjectIO
 from lakecv.sheet import State, Step
 
@@ -52,9 +55,27 @@ class RunArea(WorkArea):
 
     @cached_property
     def near(self) -> Mapping[str, WorkArea]:
-        """Areas near sites, by the site's name."""
-        shares = self.setup().plan.shares
-        return {share.site: WorkArea(self._opened(share.work)) for share in shares if share.work}
+        """Areas near sites, by the site's name: of every plan that the run went by."""
+        shares = [share for plan in self.plans() for share in plan.shares if share.work]
+        return {share.site: WorkArea(self._opened(share.work)) for share in shares}
+
+    def plans(self) -> list[Plan]:
+        """Plans that the run went by, the last one last; all of them cut it into the same blocks."""
+        keys = [info.key for info in self._objects.list("plans")]
+        return [self.setup().plan, *(load(Plan, data) for data in many(self._objects.get, keys))]
+
+    def current(self) -> Setup:
+        """Give the setup with the plan that the run goes by now, which knows what a block costs at every site of all plans."""
+        plans = self.plans()
+        paces = {(pace.site, pace.rse): pace for plan in plans for pace in plan.paces}
+        return replace(self.setup(), plan=replace(plans[-1], paces=tuple(paces.values())))
+
+    def move(self, plan: Plan) -> None:
+        """Have the run go by another plan from now on; it is kept, as what sites leave near themselves must be found again."""
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        data = dump(plan)
+        self._objects.put(f"plans/{moment}.{sha256_hex(data)[:8]}.json", data)
+        self.__dict__.pop("near", None)
 
     @property
     def reached(self) -> dict[str, WorkArea]:

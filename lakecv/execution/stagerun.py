@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from lakecv.errors import InternalError, Kind, LakeCVError, Unavailable
 from lakecv.execution.crew import Crew
-from lakecv.execution.station import Station, as_failure
+from lakecv.execution.station import Station
 from lakecv.job import StageKind
 from lakecv.plan import Outcome, Progress, Task
 
@@ -94,8 +94,8 @@ class _Stage:
         for station in alive:
             try:
                 self.visit(station, wait)
-            except (LakeCVError, OSError) as err:
-                self.lose(station, as_failure(err, station.site))
+            except LakeCVError as err:
+                self.lose(station, err)
         self.redirect()
         left = _TURN_SECONDS - (self.crew.clock() - began)
         if len(self.done) == before and left > 0:
@@ -103,16 +103,12 @@ class _Stage:
 
     def visit(self, station: Station, wait: float) -> None:
         """One look at one site: send what fits, take what is ready, give up what hangs.  Raises what its pool raises."""
-        pool = station.at_work
         station.look(self.crew.clock())
         self.crew.steal(station)
         while station.waiting and station.free:
-            task = station.waiting.popleft()
-            station.running[task.key] = (task, self.crew.clock())
-            pool.submit(task)
-        for outcome in pool.outcomes(wait if station.load else 0.0):
-            if outcome.task in station.running:
-                self.take(station, outcome)
+            station.submit(station.waiting.popleft(), self.crew.clock())
+        for outcome in station.outcomes(wait if station.load else 0.0):
+            self.take(station, outcome)
         self.stop_late(station)
 
     def take(self, station: Station, outcome: Outcome) -> None:
@@ -171,7 +167,7 @@ class _Stage:
             task, since = station.running.pop(key)
             error = (str(Kind.CONTRACT_BROKEN), f"no result after {deadline:.0f} s")
             self.note([Outcome(key, now - since, time.time() - (now - since), 0, 0, "", task.attempt, error=error, site=station.site)])
-            station.at_work.kill(task)
+            station.kill(task)
         station.running = {key: (task, now) for key, (task, _) in station.running.items()}
 
     def note(self, outcomes: Iterable[Outcome]) -> None:
@@ -194,8 +190,8 @@ def _cut_off(outcome: Outcome) -> bool:
 def _interrupted(crew: Crew) -> Unavailable:
     """Tell every pool to stop; one that cannot be told any more hinders nobody."""
     for station in crew.alive:
-        with suppress(LakeCVError, OSError):
-            station.at_work.cancel()
+        with suppress(LakeCVError):
+            station.cancel()
     with suppress(LakeCVError):
         return Unavailable(f"interrupted; {len(crew.area.outcomes())} tasks are committed and safe", Kind.INTERRUPTED)
     return Unavailable("interrupted; what is committed is safe", Kind.INTERRUPTED)

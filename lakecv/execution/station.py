@@ -48,18 +48,12 @@ class Station:
     stands: Standing = field(default_factory=lambda: Standing(0))
     said: list[str] = field(default_factory=list)
     idle_since: float | None = None
+    absent_since: float | None = None
     look_from: float = 0.0
     unreachable: int = 0
     _asked: float = -math.inf
     _try_from: float = 0.0
     _pause: float = _PAUSE_SECONDS
-
-    @property
-    def at_work(self) -> WorkerPool:
-        """The pool of a site that is not out."""
-        if self.pool is None:
-            raise self.failure or InternalError(f"{self.site} has no pool", Kind.BUG)
-        return self.pool
 
     @property
     def working(self) -> int:
@@ -82,9 +76,42 @@ class Station:
         return len(self.waiting) + len(self.running)
 
     def look(self, now: float) -> None:
-        """Ask the pool how it stands; raises what it raises."""
+        """Ask the pool how it stands, now and then."""
         if now - self._asked >= _STANDING_SECONDS:
-            self.stands, self._asked = self.at_work.standing(), now
+            with self._at_work() as pool:
+                self.stands, self._asked = pool.standing(), now
+            self.absent_since = None if self.stands.slots else now if self.absent_since is None else self.absent_since
+
+    def submit(self, task: Task, now: float) -> None:
+        """Send a task there."""
+        self.running[task.key] = (task, now)
+        with self._at_work() as pool:
+            pool.submit(task)
+
+    def outcomes(self, timeout_seconds: float) -> Iterator[Outcome]:
+        """Take what is ready of that which was sent there, waiting at most so long for the first."""
+        with self._at_work() as pool:
+            for outcome in pool.outcomes(timeout_seconds):
+                if outcome.task in self.running:
+                    yield outcome
+
+    def kill(self, task: Task) -> None:
+        """Stop a task that hangs."""
+        with self._at_work() as pool:
+            pool.kill(task)
+
+    def cancel(self) -> None:
+        """Stop everything there."""
+        with self._at_work() as pool:
+            pool.cancel()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[WorkerPool]:
+        """Go through the door to the site's plugin."""
+        if self.pool is None:
+            raise self.failure or InternalError(f"{self.site} has no pool", Kind.BUG)
+        with _door(self.site):
+            yield self.pool
 
     def forget(self, tasks: Iterable[Task]) -> None:
         """Take tasks off what waits."""
@@ -100,7 +127,7 @@ class Station:
 
     def give_up(self, failure: LakeCVError, now: float) -> list[Task]:
         """Note that nothing can be had there just now; returns what it had not done."""
-        self.failure, self.stands, self._asked = failure, Standing(0), -math.inf
+        self.failure, self.stands, self._asked, self.absent_since = failure, Standing(0), -math.inf, None
         self.said.append(f"{self.site} was out: {failure}")
         self._try_from = now + self._pause
         _log.warning("station site=%s out=%s", self.site, failure)
@@ -114,17 +141,23 @@ class Station:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         try:
             self.pool = self.opened(failure)
-        except (LakeCVError, OSError) as err:
-            self.failure = as_failure(err, self.site)
+        except LakeCVError as err:
+            self.failure = err
             self._try_from = now + self._pause
         else:
             self.failure, self.unreachable = None, 0
             _log.warning("station site=%s back", self.site)
 
 
-def as_failure(err: LakeCVError | OSError, site: str) -> LakeCVError:
-    """Say of a connection that broke what a pool should have said."""
-    return err if isinstance(err, LakeCVError) else Unavailable(f"the connection to {site} broke: {err}", Kind.WORKER_LOST)
+@contextmanager
+def _door(site: str) -> Iterator[None]:
+    """Turn whatever a site's plugin raises into an error of lakecv's, so that a site ends and not the run."""
+    try:
+        yield
+    except LakeCVError:
+        raise
+    except Exception as err:  # it is foreign code on an engine that may lose its connection at any line
+        raise Unavailable(f"{site} failed: {type(err).__name__}: {err}", Kind.WORKER_LOST, "lakecv resume goes on with what is committed") from err
 
 
 @contextmanager
@@ -159,15 +192,17 @@ class _Opening:
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            self._stack.__exit__(kind, err, trace)
-        except (LakeCVError, OSError) as failure:
+            with _door(self._share.site):
+                self._stack.__exit__(kind, err, trace)
+        except LakeCVError as failure:
             if failure is not err:
                 _log.warning("station site=%s closed=%s", self._share.site, failure)
 
     def open(self) -> WorkerPool:
         """Open it."""
-        executor = registry.site(self._share.executor)
-        return self._stack.enter_context(executor.pool(self._sites(self._share.site), self._share.workers, self._work, self._run))
+        executor, site = registry.site(self._share.executor), self._sites(self._share.site)
+        with _door(site.name):
+            return self._stack.enter_context(executor.pool(site, self._share.workers, self._work, self._run))
 
     def again(self, failure: LakeCVError) -> WorkerPool:
         """Close what failed, and open another one."""

@@ -45,6 +45,7 @@ class Wish:
 
 def make_plan(
     wish: Wish, sites: Sequence[Site], *, rates: Rates | None = None, asked: str = "", ignore_locality: bool = False,
+    given: tuple[Block, ...] | None = None,
 ) -> Plan:
     """Plan a job over the sites that may do it.
 
@@ -60,6 +61,8 @@ def make_plan(
         What the user named, for the record; else the one site's name.
     ignore_locality : bool
         Do not prefer near data.
+    given : tuple of Block, optional
+        Blocks of a run that has begun: another plan for it shares the same ones out.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def make_plan(
         wish = replace(wish, workloads=tuple(map(_applied, wish.workloads)))
     able, refused = _able(wish, sites)
     cube, dataset = wish.dataset.cube, wish.dataset
-    blocks = _blocks(wish, able)
+    blocks = given or _blocks(wish, able)
     everywhere = tuple(range(len(dataset.replicas)))
     holders = tuple(wish.holders(block.window) if wish.holders else everywhere for block in blocks)
     memory = {site.name: _memory(wish, len(blocks), site) for site in able}

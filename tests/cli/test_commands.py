@@ -127,7 +127,7 @@ def test_run_gives_output_and_run(lakecv):
 
 def test_resume_without_a_name_asks_for_the_newest(lakecv, lake):
     assert lakecv("resume", "--json").json["run"] == "r-0001"
-    assert lake.calls[-1] == ("resume", (None,), {})
+    assert lake.calls[-1] == ("resume", (None,), {"site": None})
 
 
 def test_ls_lists_dids_with_shapes_and_gives_datasets(lakecv, lake):

@@ -12,6 +12,7 @@ from lakecv.execution.stagerun import run_stage
 from lakecv.execution.station import Station, manned
 from lakecv.job import StageKind
 from lakecv.plan import Plan, Share
+from lakecv.site import Resources, Site
 from tests.execution.crews import Broken, Clock, Pool, Work, areas_of, by_url, crew_of, paces, tasks
 
 GONE = Unavailable("the scheduler is gone", Kind.WORKER_LOST)
@@ -76,7 +77,7 @@ def test_what_is_committed_near_a_site_is_not_run_again(clock, area):
 # --- a site ends ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("after", [0, 1, 5])
 @pytest.mark.parametrize("where", ["standing", "submit", "outcomes"])
-@pytest.mark.parametrize("error", [GONE, Infeasible("held", Kind.JOB_REFUSED), Denied("no"), ConnectionResetError("cut")], ids=lambda err: type(err).__name__)
+@pytest.mark.parametrize("error", [GONE, Infeasible("held", Kind.JOB_REFUSED), Denied("no"), ConnectionResetError("cut"), ValueError("a plugin's bug")], ids=lambda err: type(err).__name__)
 def test_what_a_site_that_ends_has_left_is_done_elsewhere_and_nothing_that_was_committed_again(error, where, after, clock, area):
     work = Work(by_url(area))
     pools = {"a": Broken(work, clock, where, after, error, slots=3, seconds=0.7), "b": Pool(work, clock)}
@@ -214,6 +215,19 @@ def test_a_site_whose_jobs_wait_in_a_queue_for_ever_does_not_keep_its_blocks(clo
     assert pools["a"].submitted == []
 
 
+def test_a_site_without_workers_is_waited_for_once_and_not_in_every_stage(clock, area):
+    work = Work(by_url(area))
+    pools = {"a": Pool(work, clock, slots=lambda _: 0), "b": Pool(work, clock, slots=40)}
+    crew = crew_of(area, pools, clock, pace=NEAR, rses=("one",))
+    spent = []
+    for stage in ("first", "next", "last"):
+        began = clock()
+        run_stage(crew, stage, tasks(8, "a", "one", area=area, stage=stage))
+        spent.append(clock() - began)
+    assert spent[0] > 10
+    assert max(spent[1:]) < 5
+
+
 # --- deadlines and progress -------------------------------------------------------------------------------------------
 def test_nothing_is_late_where_no_worker_is(clock, area):
     work = Work(by_url(area))
@@ -265,7 +279,7 @@ class Executor:
         self.attempts, self.closed = attempts, []
 
     def pool(self, site, *_):
-        return _Opened(self, site, self.attempts[site].pop(0))
+        return _Opened(self, site.name, self.attempts[site.name].pop(0))
 
 
 class _Opened:
@@ -283,6 +297,10 @@ class _Opened:
             raise Unavailable("scancel does not answer", Kind.QUEUE_DOWN)
 
 
+def site_of(name):
+    return Site(name, "any", Resources(1, 1 << 30), 1)
+
+
 def plan_of(*sites):
     shares = tuple(Share(site, "any", 1, 1, (), 0, 0, 0.0) for site in sites)
     return Plan(None, None, None, (), (), "", shares, (), "", "local", 0, 0, 0.0)
@@ -296,32 +314,32 @@ def opened(monkeypatch, **attempts):
 
 def test_a_site_that_cannot_be_opened_is_out_from_the_start_and_the_last_ones_error_is_raised(monkeypatch):
     executor = opened(monkeypatch, a=[GONE, GONE], b=["pool", Denied("no folder")])
-    with manned(plan_of("a", "b"), str, None, "r-0") as stations:
+    with manned(plan_of("a", "b"), site_of, None, "r-0") as stations:
         assert (stations["a"].failure, stations["b"].failure, stations["b"].pool) == (GONE, None, "pool")
         assert stations["a"].said == ["a was out: the scheduler is gone"]
     assert executor.closed == [("b", None)]
-    with pytest.raises(Denied, match="no folder"), manned(plan_of("a", "b"), str, None, "r-0"):
+    with pytest.raises(Denied, match="no folder"), manned(plan_of("a", "b"), site_of, None, "r-0"):
         pass
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), GONE, ValueError("a bug")], ids=lambda err: type(err).__name__)
 def test_pools_are_closed_whatever_happens_and_one_that_fails_to_close_hides_nothing(error, monkeypatch):
     executor = opened(monkeypatch, a=["pool"], rude=["pool"])
-    with pytest.raises(type(error)), manned(plan_of("a", "rude"), str, None, "r-0"):
+    with pytest.raises(type(error)), manned(plan_of("a", "rude"), site_of, None, "r-0"):
         raise error
     assert executor.closed == [("rude", type(error)), ("a", type(error))]
 
 
 def test_ctrl_c_while_a_pool_opens_closes_those_that_are_open(monkeypatch):
     executor = opened(monkeypatch, a=["pool"], b=[KeyboardInterrupt()])
-    with pytest.raises(KeyboardInterrupt), manned(plan_of("a", "b"), str, None, "r-0"):
+    with pytest.raises(KeyboardInterrupt), manned(plan_of("a", "b"), site_of, None, "r-0"):
         pass
     assert executor.closed == [("a", KeyboardInterrupt)]
 
 
 def test_a_site_that_was_out_is_tried_again_between_stages_each_time_later(monkeypatch):
     executor = opened(monkeypatch, a=["pool", GONE, Unavailable("still", Kind.QUEUE_DOWN), "new"])
-    with manned(plan_of("a"), str, None, "r-0") as stations:
+    with manned(plan_of("a"), site_of, None, "r-0") as stations:
         station = stations["a"]
         station.give_up(GONE, 0.0)
         tried = [(station.come_back(now), len(executor.attempts["a"]))[1] for now in (10, 31, 80, 92, 150, 211, 212)]

@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +78,13 @@ class DaskPool:
         future = self._futures.pop(task.key, None)
         if future is None:
             return
-        runs_at = self._client.run_on_scheduler(_withdraw, key=future.key, client=self._client.id)
-        future.cancel(force=True)
-        if runs_at:
-            self._client.restart_workers([runs_at], timeout=30, raise_for_error=False)
+        try:
+            runs_at = self._client.run_on_scheduler(_withdraw, key=future.key, client=self._client.id)
+            future.cancel(force=True)
+            if runs_at:
+                self._client.restart_workers([runs_at], timeout=30, raise_for_error=False)
+        except (OSError, TimeoutError, RuntimeError) as err:
+            raise Unavailable(f"a task that hangs could not be stopped: {err}", Kind.WORKER_LOST, "lakecv resume") from err
 
     def cancel(self) -> None:
         """Forget everything that is queued; what runs ends with its worker."""
@@ -89,9 +93,10 @@ class DaskPool:
 
     def _outcome(self, task: Task, future: Future) -> Outcome:
         if future.status == "finished":
-            outcome: Outcome
-            outcome, self._had[task.window.y0, task.window.x0] = future.result()
-            return outcome
+            with suppress(CancelledError):  # the connection was cut before the result was here
+                outcome: Outcome
+                outcome, self._had[task.window.y0, task.window.x0] = future.result()
+                return outcome
         kind, text = Kind.WORKER_LOST, "the connection to the scheduler was lost"
         if future.status != "error":
             self._connected()
