@@ -23,6 +23,7 @@ _ATTEMPTS = 3
 _RETRIED = {Kind.STORE_UNREACHABLE, Kind.CATALOG_TIMEOUT, Kind.WORKER_LOST, Kind.QUEUE_DOWN}
 _CUT_OFF = 4  # tasks in a row, at least, that reached no storage: the site has lost it, not the task
 _WAIT_SECONDS, _TURN_SECONDS, _TELL_SECONDS = 0.5, 0.05, 0.1
+_TOLD = 160  # letters of why a site is out, in a line of progress; the run keeps all of them
 
 
 def run_stage(crew: Crew, name: str, tasks: Sequence[Task]) -> dict[str, Outcome]:
@@ -178,7 +179,7 @@ class _Stage:
     def tell(self) -> None:
         """Say how far it is, what is waited for, and which site is out."""
         crew, self.told = self.crew, self.crew.clock()
-        notes = [f"{each.site} is out: {each.failure}" if each.failure else each.stands.note for each in crew.stations.values()]
+        notes = [f"{each.site} is out: {str(each.failure)[:_TOLD]}" if each.failure else each.stands.note for each in crew.stations.values()]
         told = "; ".join(note for note in notes if note)
         crew.watch(Progress("run", self.name, len(self.done), self.total, self.nbytes, self.told - crew.started, told))
 
