@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "stories"))
 
-from slurm_kills import KINDS, slurm_kill_loop  # noqa: E402
+from slurm_kills import KINDS, slurm_kill_loop
 
 
 @pytest.mark.timeout(420)

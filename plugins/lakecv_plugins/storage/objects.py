@@ -2,6 +2,9 @@
 
 One class serves every store that obstore knows: a folder, a bucket and a test differ in how they are opened, and in what
 their failures mean, which their root says.
+
+Functions import obstore's modules from the package: two threads that began with two of its modules would each wait for what
+the other imports, and one would see half of it.
 """
 
 from __future__ import annotations
@@ -169,7 +172,7 @@ class ObstoreObjects:
     @contextmanager
     def _translated(self, key: str, *, writing: bool = False) -> Iterator[None]:
         """Turn obstore's exceptions into lakecv's."""
-        from obstore import exceptions  # never a submodule first: in two threads at once, each would wait for what the other imports
+        from obstore import exceptions
 
         try:
             yield
