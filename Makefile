@@ -13,13 +13,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lake check lint types contracts doctests tests docs soak bench gallery clean
+.PHONY: help demo demo-sites test test-lake check lint types contracts doctests tests docs soak bench gallery clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: $(READY) ## paint a picture, scan it, find its pigments: ends in ./lakecv-demo/report.html
 	@$(BIN)/lakecv demo
+
+demo-sites: $(READY) ## one job over two sites of a real Slurm with a slow link between them: near the data, unplaced, far; < 2 minutes
+	@deploy/batch/install.sh
+	@$(BIN)/python deploy/batch/demo_sites.py $(ARGS)
 
 test: check ## the same as check
 

@@ -6,9 +6,11 @@ Headers of scripts come from dask-jobqueue; the commands are run here, because t
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -73,6 +75,7 @@ class BatchSystem(ABC):
     def script(self, site: Site) -> str:
         """Job script of one worker: the same for every job of a site."""
         try:
+            _import_jobqueue()
             with _no_settings(self.name):
                 return self.written(site)
         except ImportError as err:
@@ -180,6 +183,19 @@ def worker_command(site: Site) -> str:
 def clock(seconds: int | None) -> str | None:
     """Write a walltime as HH:MM:SS."""
     return None if seconds is None else f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _import_jobqueue() -> None:
+    """Import dask-jobqueue without what it does to Ctrl-C.
+
+    Version 0.9 sets a handler for SIGINT when it is imported (runner.py), which ends the process with 0, and fails off the main thread.
+    """
+    usual = signal.signal
+    signal.signal = lambda *_: None
+    try:
+        importlib.import_module("dask_jobqueue")
+    finally:
+        signal.signal = usual
 
 
 @contextmanager

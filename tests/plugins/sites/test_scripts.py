@@ -1,5 +1,6 @@
 """What is submitted, byte for byte; and what of a profile can reach it."""
 
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -179,3 +180,21 @@ def test_no_text_that_keeps_the_grammar_makes_a_script_say_more(field, name):
     assert not set("$`;&|<>\\") & set(commands)
 
 
+
+
+IMPORTING = """
+import signal, sys, threading
+from lakecv.site import Resources, Site
+from lakecv_plugins.sites.slurm import SlurmSite
+site, scripts = Site("x", "slurm", Resources(1, 1 << 30), 1), []
+write = lambda: scripts.append(SlurmSite().job_script(site))
+thread = threading.Thread(target=write)
+thread.start() if "thread" in sys.argv else write()
+thread.join() if "thread" in sys.argv else None
+assert scripts and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_writing_a_script_leaves_ctrl_c_as_it_is(where):
+    subprocess.run([sys.executable, "-c", IMPORTING, where], check=True, timeout=60)
