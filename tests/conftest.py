@@ -1,6 +1,7 @@
 """What every test gets: no network beyond this machine, no settings from outside, hypothesis without a clock."""
 
 import os
+import signal
 import socket
 
 import pytest
@@ -12,6 +13,7 @@ settings.register_profile("lakecv", deadline=None, max_examples=60, suppress_hea
 settings.load_profile("lakecv")
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, also by what the tests start and hang up on
 _SETTINGS = ("LAKECV_", "AWS_", "RUCIO_", "X509_", "BEARER_TOKEN", "LAKE_", "SITE_NAME", "XDG_RUNTIME_DIR")
 
 

@@ -342,7 +342,8 @@ class LakeMachine(RuleBasedStateMachine):
     def the_lake_holds_what_the_model_holds_and_nothing_else(self):
         self.taken += 1
         found = {info.key for info in self.objects.list()}
-        assert {key for key in found if "/failures/" not in key} == self.expected_keys()
+        assert {key for key in found if "/failures/" not in key and not key.startswith("rates/")} == self.expected_keys()
+        assert {key.split(".")[-2] for key in found if key.startswith("rates/")} <= self.runs.keys()  # what was learnt, of each run once
 
     def expected_keys(self):
         keys = {f"{prefix}/{key}" for prefix, content in self.orphans.items() for key in content}
