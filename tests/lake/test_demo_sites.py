@@ -33,14 +33,14 @@ def told(request):
     if request.param == "namespaces" and (reason := network.able()):
         pytest.skip(f"no network namespaces: {reason}")
     folder = Path(tempfile.mkdtemp(prefix="d", dir="/tmp"))  # sockets have short names
-    request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
     words = [] if request.param == "namespaces" else ["--one-network"]
     done = subprocess.run(
         [sys.executable, BATCH / "demo_sites.py", "--rows", "128", *words], env={**os.environ, "TMPDIR": str(folder)}, capture_output=True,
         text=True, timeout=200, check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.splitlines(), folder
+    yield done.stdout.splitlines(), folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
