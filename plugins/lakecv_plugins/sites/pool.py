@@ -35,6 +35,9 @@ ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 """One BLAS thread, also where the library reads this only when it is loaded."""
 
 
+_FREE_SECONDS = 2.0
+
+
 class DaskPool:
     """A worker pool.  A block goes back to the worker that had it, which may have kept its sheets.
 
@@ -46,6 +49,7 @@ class DaskPool:
         self._finished: SimpleQueue[tuple[Task, Future]] = SimpleQueue()
         self._futures: dict[str, Future] = {}
         self._had: dict[tuple[int, int], str] = {}
+        self._freed = 0.0
 
     def submit(self, task: Task) -> None:
         """Queue a task."""
@@ -65,6 +69,7 @@ class DaskPool:
         except Empty:
             self.standing()
             self._connected()
+            self._free_stuck()
             return
         while not self._finished.empty():
             ready.append(self._finished.get())
@@ -106,6 +111,13 @@ class DaskPool:
             text = f"the worker died or was lost: {error}" if kind is Kind.WORKER_LOST else f"the worker lacks what the driver has: {error}"
         return Outcome(task.key, 0.0, time.time(), 0, 0, "", task.attempt, error=(str(kind), text))
 
+    def _free_stuck(self) -> None:
+        """Let tasks that would go to a worker that is gone go to any: see :func:`_free`."""
+        if self._futures and time.monotonic() - self._freed > _FREE_SECONDS:
+            self._freed = time.monotonic()
+            with suppress(OSError, TimeoutError, RuntimeError):
+                self._client.run_on_scheduler(_free)
+
     def _connected(self) -> None:
         """Wait until a connection that was cut is there again; what is submitted before that is lost."""
         while self._client.status == "connecting":
@@ -131,6 +143,19 @@ def _withdraw(dask_scheduler: Scheduler, key: str, client: str) -> str:
     runs_at = task.processing_on.address if task is not None and task.processing_on is not None else ""
     dask_scheduler.client_releases_keys([key], client)
     return runs_at
+
+
+def _free(dask_scheduler: Scheduler) -> None:
+    """Send tasks on that wait for a worker that is gone though any other would do: to be run on a scheduler.
+
+    When a worker joins, distributed 2026.8 looks at tasks that had none (``bulk_schedule_unrunnable_after_adding_worker``), but
+    not at their ``allow_other_workers``: after all workers of a site have died at once, they would wait for ever.
+    """
+    stuck = [task for task in dask_scheduler.unrunnable if task.loose_restrictions] if dask_scheduler.workers else []
+    for task in stuck:
+        task.worker_restrictions = set()
+    if stuck:
+        dask_scheduler.transitions({task.key: "processing" for task in stuck}, "lakecv-freed")
 
 
 def threads_of(dask_scheduler: Scheduler) -> dict[str, int]:

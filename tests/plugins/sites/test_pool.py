@@ -148,3 +148,23 @@ def test_a_scheduler_that_will_not_come_is_told():
 
     with pytest.raises(Infeasible, match="held"):
         list(ComingPool(lambda: None, echo, standing).outcomes(1))
+
+
+def test_a_task_whose_worker_is_gone_with_all_others_runs_on_the_next_that_comes(cluster, client):
+    pool, [task] = DaskPool(client, echo, ready), tasks(1)
+    drive(pool, [task])
+    cluster.scale(0)
+    until = time.monotonic() + 20
+    while client.run_on_scheduler(_count):
+        assert time.monotonic() < until
+    pool.submit(task)
+    cluster.scale(1)
+    found = []
+    while not found:
+        assert time.monotonic() < until
+        found += pool.outcomes(0.2)
+    assert found[0].ok
+
+
+def _count(dask_scheduler):
+    return len(dask_scheduler.workers)
