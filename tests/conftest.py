@@ -12,8 +12,12 @@ from tests.servers import moto
 settings.register_profile("lakecv", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lakecv")
 
+# In the background of a shell, or under nohup, these are ignored, also by what the tests start and then interrupt.
+for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
+
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, also by what the tests start and hang up on
 _SETTINGS = ("LAKECV_", "AWS_", "RUCIO_", "X509_", "BEARER_TOKEN", "LAKE_", "SITE_NAME", "XDG_RUNTIME_DIR")
 
 
