@@ -124,7 +124,7 @@ def test_a_job_is_killed_when_its_walltime_is_over(pbs):
 
 def test_a_deleted_job_ends_with_all_its_processes_even_those_that_ignore_sigterm(pbs):
     job = pbs.submit("trap '' TERM\nsh -c 'sleep 300' &\nsleep 300; sleep 300\n")
-    until(lambda: len(pbs.group(job)) == 3)
+    until(lambda: sum(process.name() == "sleep" for process in pbs.group(job)) == 2)  # some shells fork for the inner one
     assert pbs.run("qdel", job).returncode == 0
     assert pbs.ended(job) == 271
     assert pbs.group(job) == []
