@@ -14,7 +14,7 @@ from lakecv.cube import ArraySpec, Block, CubeSpec, Window
 from lakecv.errors import Infeasible, Kind, LakeCVError
 from lakecv.job import Job, StageKind, Workload
 from lakecv.plan import Plan, Read, Reason, Share, Stage
-from lakecv.planning.assign import Assignment, assign
+from lakecv.planning.assign import Assignment, Offer, assign
 from lakecv.planning.blocks import choose_blocks
 from lakecv.planning.cost import Memory, memory_of, pixel_seconds, stages_of, stored_nbytes
 from lakecv.planning.offers import Need, budgets, grouped, offer, paces
@@ -80,20 +80,17 @@ def make_plan(
     holders = tuple(wish.holders(block.window) if wish.holders else everywhere for block in blocks)
     memory = {site.name: _memory(wish, len(blocks), site) for site in able}
     kept = sum(memory[site.name].keep * site.max_workers for site in able) >= stored_nbytes(cube)
-    likely = stages_of(cube, wish.workloads, wish.outputs, len(blocks), slots=sum(site.slots for site in able), link=_link(able[0], wish))
+    likely = _stages(wish, len(blocks), sum(site.slots for site in able), able[0])
     turns = sum(map(_passes, likely[:-1]))
     need = Need.of(dataset, wish.workloads, sum(spec.nbytes for spec in wish.outputs), turns, 1.0 if kept else turns)
     groups, members = grouped(blocks, holders, need)
-    seen = rates or Rates()
-    offers = [replace(offer(with_rates(site, seen), dataset, wish.home), success=seen.of(site.name).success) for site in able]
+    offers = _offers(wish, able, rates or Rates())
     made = assign(
         groups, offers, [*budgets(able, dataset)], replicas=[each.rse for each in dataset.replicas], ignore_locality=ignore_locality,
     )
     stored = dataset.nbytes / max(cube.nbytes, 1)  # what is fetched is compressed
     shares = tuple(_shares(able, made, members, dataset, nbytes=stored * _nbytes_read(likely, kept) / len(blocks)))
-    stages = stages_of(
-        cube, wish.workloads, wish.outputs, len(blocks), slots=sum(each.slots for each in shares), link=_link(_site(able, shares[0].site), wish),
-    )
+    stages = _stages(wish, len(blocks), sum(each.slots for each in shares), _site(able, shares[0].site))
     home = wish.home or _most_read(shares)
     return Plan(
         job=wish.job, input=cube, output=replace(cube, arrays=wish.outputs), blocks=blocks, stages=stages, site=asked or shares[0].site,
@@ -143,6 +140,16 @@ def _blocks(wish: Wish, sites: Sequence[Site]) -> tuple[Block, ...]:
         wish.dataset.cube.cells, seconds_per_pixel=speed, slots=sum(site.slots for site in sites),
         most_pixels=min(_most_pixels(wish, site) for site in sites),
     )
+
+
+def _stages(wish: Wish, blocks: int, slots: int, site: Site) -> tuple[Stage, ...]:
+    """List the stages with what they cost on so many slots, read as one site reads."""
+    return stages_of(wish.dataset.cube, wish.workloads, wish.outputs, blocks, slots=slots, link=_link(site, wish))
+
+
+def _offers(wish: Wish, able: Sequence[Site], rates: Rates) -> list[Offer]:
+    """Say what sites offer, by what earlier runs have shown of them."""
+    return [replace(offer(with_rates(site, rates), wish.dataset, wish.home), success=rates.of(site.name).success) for site in able]
 
 
 def _memory(wish: Wish, blocks: int, site: Site) -> Memory:

@@ -33,7 +33,7 @@ def read_seconds(nbytes: float, nobjects: float, link: Link) -> float:
     Returns
     -------
     float
-        Seconds; it grows with bytes, objects and round trip, and falls with rate and streams.
+        Seconds; it grows with bytes and round trip, and falls with rate and streams; with objects it grows once they fill all streams.
 
     Notes
     -----

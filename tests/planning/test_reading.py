@@ -41,7 +41,9 @@ def test_more_bytes_or_objects_never_take_less(nbytes, more, nobjects, others, r
     link = Link("far", rate, trip, streams)
     seconds = read_seconds(nbytes, nobjects, link)
     assert read_seconds(nbytes + more, nobjects, link) >= seconds * (1 - 1e-12)
-    assert read_seconds(nbytes, nobjects + others, link) >= seconds * (1 - 1e-12)
+    full = max(nobjects, streams)  # up to there more objects only fill streams that were free
+    assert read_seconds(nbytes, full + others, link) >= read_seconds(nbytes, full, link) * (1 - 1e-12)
+    assert read_seconds(nbytes, min(nobjects + others, full), link) <= seconds * (1 + 1e-12)
 
 
 @given(amounts, counts, rates, trips, streams, st.floats(1, 100))
