@@ -146,7 +146,7 @@ def start(folder: Folder, signals: Sequence[int] = (), bind: Sequence[Path] = ()
         raise Failed(f"no HTCondor in {root()}. Run: {HERE / 'htcondor.py'} build")
     if len(str(folder.path)) > MAX_PATH:
         raise Failed(f"{folder.path}: longer than {MAX_PATH} characters, which sockets of HTCondor cannot have. Take a shorter one")
-    own(folder)
+    own(folder, signals)
     with locked(folder, signals):
         if not status(folder):
             return
@@ -164,7 +164,7 @@ def start(folder: Folder, signals: Sequence[int] = (), bind: Sequence[Path] = ()
 def stop(folder: Folder, signals: Sequence[int] = ()) -> None:
     """End the pool and all jobs, and remove all but the logs."""
     if (folder.path / "README").exists():
-        own(folder)
+        own(folder, signals)
         with locked(folder, signals):
             end(folder)
             shutil.rmtree(folder.path / "bin", ignore_errors=True)

@@ -61,7 +61,7 @@ def start(folder: Folder, signals: Sequence[int] = (), place: Mapping[str, Mappi
         raise Failed(f"not installed: {', '.join(missing)}. Run: {Path(__file__).resolve().parent / 'install.sh'}")
     if len(str(folder.path)) > MAX_PATH:
         raise Failed(f"{folder.path}: longer than {MAX_PATH} characters, which sockets of Slurm cannot have. Take a shorter one")
-    own(folder)
+    own(folder, signals)
     with locked(folder, signals):
         if not status(folder):
             return
@@ -79,7 +79,7 @@ def start(folder: Folder, signals: Sequence[int] = (), place: Mapping[str, Mappi
 def stop(folder: Folder, signals: Sequence[int] = ()) -> None:
     """End the servers and all jobs, and remove all but the logs."""
     if (folder.path / "README").exists():
-        own(folder)
+        own(folder, signals)
         with locked(folder, signals):
             _end(folder)
 

@@ -110,7 +110,7 @@ def start(folder: Folder, signals: Sequence[int] = ()) -> None:
     missing = [name for name in (*(server.program for server in SERVERS.values()), *TOOLS) if not shutil.which(name)]
     if missing:
         raise Failed(f"not installed: {', '.join(missing)}. Run: apt-get install --no-install-recommends {PACKAGES}")
-    own(folder)
+    own(folder, signals)
     with locked(folder, signals):
         if len(folder.running()) == len(SERVERS) and folder.env.exists():
             return
@@ -128,7 +128,7 @@ def start(folder: Folder, signals: Sequence[int] = ()) -> None:
 def stop(folder: Folder, signals: Sequence[int] = ()) -> None:
     """End the servers and remove all but the logs; a signal ends only the wait for another start or stop."""
     if (folder.path / "README").exists():
-        own(folder)
+        own(folder, signals)
         with locked(folder, signals):
             end(folder)
 

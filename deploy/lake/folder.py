@@ -117,7 +117,7 @@ class Folder:
         return dict(line.split("=", 1) for line in self.env.read_text().splitlines())
 
 
-def own(folder: Folder) -> None:
+def own(folder: Folder, signals: Sequence[int]) -> None:
     """Make the folder, readable by its owner alone; refuse one that holds anything else."""
     path = folder.path
     if not re.fullmatch(r"[\w./+@~:,=-]+", str(path), re.ASCII):
@@ -126,14 +126,19 @@ def own(folder: Folder) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.stat().st_uid != os.geteuid():
             raise Failed(f"{path} belongs to another user. Take a folder of your own")
-        mark, text = path / "README", README.format(folder.script)
-        if not (mark.exists() and mark.read_text() == text):
-            if any(path.iterdir()):
-                raise Failed(f"{path} is not empty, and not of this program. Take an empty or a new folder")
-            mark.write_text(text)
+        if not _marked(folder):
+            with locked(folder, signals):  # another start may be about to mark it
+                if not _marked(folder) and any(path.iterdir()):
+                    raise Failed(f"{path} is not empty, and not of this program. Take an empty or a new folder")
+                (path / "README").write_text(README.format(folder.script))
         path.chmod(0o700)
     except (OSError, UnicodeDecodeError) as error:
         raise Failed(f"{path} cannot be used: {error}. Take a folder that you may write to") from error
+
+
+def _marked(folder: Folder) -> bool:
+    mark = folder.path / "README"
+    return mark.exists() and mark.read_text() == README.format(folder.script)
 
 
 @contextmanager

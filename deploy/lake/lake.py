@@ -49,7 +49,7 @@ def start(folder: Folder, signals: Sequence[int] = ()) -> None:
     _installed()
     if len(str(folder.path)) > MAX_PATH:
         raise Failed(f"{folder.path}: longer than {MAX_PATH} characters, which sockets of XRootD cannot have. Take a shorter one")
-    own(folder)
+    own(folder, signals)
     with locked(folder, signals):
         if not status(folder):
             return
@@ -67,7 +67,7 @@ def start(folder: Folder, signals: Sequence[int] = ()) -> None:
 def stop(folder: Folder, signals: Sequence[int] = ()) -> None:
     """End the servers and remove all but the logs; a signal ends only the wait for another start or stop."""
     if (folder.path / "README").exists():
-        own(folder)
+        own(folder, signals)
         with locked(folder, signals):
             _end(folder)
 

@@ -1,6 +1,8 @@
 """deploy/batch/slurm.py starts a real Slurm in one folder, breaks it as asked, and leaves nothing behind."""
 
+import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -8,7 +10,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from shutil import which
 
 import psutil
 import pytest
@@ -89,7 +90,7 @@ def processes(folder):
 def on_request():
     if not LAKE and "slurm" not in REQUIRED:
         pytest.skip("the real servers start on request: make test-lake")
-    if not which("sbatch"):
+    if not shutil.which("sbatch"):
         require("slurm", "Slurm is not installed: run deploy/batch/install.sh")
 
 
@@ -201,6 +202,19 @@ def test_two_that_start_at_once_start_one_beside_the_others(own):
         done = list(pool.map(lambda _: command("start", own), range(2)))
     assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 2
     assert len(processes(own)) == 7
+
+
+def test_who_comes_second_waits_for_one_that_is_about_to_mark_the_folder(own, slurm):
+    own.mkdir()
+    handle = os.open(own, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    (own / "README").touch()
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(command, "stop", own)
+        time.sleep(1)
+        shutil.copy(slurm.folder / "README", own)
+        os.close(handle)
+    assert (done.result().returncode, done.result().stderr) == (0, "")
 
 
 def test_after_stop_nothing_is_left_not_even_jobs_of_a_dead_slurmd_and_only_the_logs(own, slurm):
