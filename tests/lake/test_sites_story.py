@@ -12,7 +12,6 @@ import pytest
 
 from tests.rucio_story import SCOPE, Story
 from tests.s3_story import painting
-from tests.tiers import LONG
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -25,6 +24,10 @@ memory = "1GiB"
 interface = "lo"
 folder = "{folder}"
 prologue = ["export SITE_NAME={site}"]
+[[links]]
+rse = "{other}"
+bytes_per_second = 50_000
+latency_seconds = 0.02
 """
 SITES = {"infn-pg": "INFN-PG", "infn-na": "INFN-NA"}
 OPTIONS = ("--set", "k=3", "--set", "components=3")
@@ -34,8 +37,8 @@ OPTIONS = ("--set", "k=3", "--set", "components=3")
 def story(real_lake, slurm_folder, tmp_path_factory):
     """Register at INFN-PG, copy to INFN-NA, and run here, at each site, and at both."""
     folder = tmp_path_factory.mktemp("sites")
-    for name, site in SITES.items():
-        (folder / f"{name}.toml").write_text(PROFILE.format(name=name, site=site, folder=folder / "jobs"))
+    for (name, site), other in zip(SITES.items(), [*SITES.values()][::-1], strict=True):
+        (folder / f"{name}.toml").write_text(PROFILE.format(name=name, site=site, other=other, folder=folder / "jobs"))
     known = real_lake.environment("ada")
     settings = {
         "LAKECV_LAKE": str(folder / "work"), "LAKECV_CATALOG": "rucio", "LAKECV_RSE": "INFN-PG", "LAKECV_SITES": str(folder), "HOME": str(folder),
@@ -112,8 +115,6 @@ def test_nothing_is_left_in_the_queue_or_in_the_folder_of_jobs(story, slurm_fold
 @pytest.fixture(scope="module")
 def halves(story, real_lake):
     """A cube of four shards, of which two lie at each site; run at both."""
-    if not LONG:
-        pytest.skip("it takes some minutes: LAKECV_LONG=1 make test-lake ARGS='-k halves'")
     name = f"meta-{token_hex(4)}"
     did = f"{SCOPE}:{name}"
     np.save(story.folder / "large.npy", np.random.default_rng(3).poisson(0.2, (512, 512, 512)).astype("uint16"))
@@ -123,7 +124,7 @@ def halves(story, real_lake):
     shards = sorted(each["name"] for each in root.list_files(SCOPE, name) if ".c." in each["name"] and each["bytes"] > 1 << 20)
     for rse, gone in (("INFN-NA", shards[:2]), ("INFN-PG", shards[2:])):
         root.update_replicas_states(rse, [{"scope": SCOPE, "name": each, "state": "U"} for each in gone])
-    options = ("--set", "k=3", "--set", "scaling=none", "--json")
+    options = ("--set", "k=3", "--set", "passes=3", "--set", "scaling=none", "--json")
     story.command("halves", "run", "kmeans", did, "--site", "auto", *options)
     story.command("halves here", "run", "kmeans", did, "--site", "local", "--again", *options)
     return did, shards
