@@ -12,7 +12,7 @@ from lakecv.cube import Block, CubeSpec, Window
 from lakecv.job import Job, StageKind
 from lakecv.records import DID, Damage
 
-__all__ = ["Outcome", "Pace", "Plan", "Progress", "Read", "Reason", "Run", "RunState", "Share", "Stage", "Task"]
+__all__ = ["Outcome", "Pace", "Piece", "Plan", "Progress", "Read", "Reason", "Run", "RunState", "Share", "Stage", "Task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,20 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a task.  ``part`` is the key of what it wrote and ``digest`` its sha256; ``error`` = kind and text.
+class Piece:
+    """Where one named array lies in a part, and the sha256 of its bytes there: what is needed of a part is read and checked alone."""
 
+    name: str
+    start: int
+    nbytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task.  ``part`` is the key of what it wrote, ``digest`` its sha256; ``error`` = kind and text.
+
+    ``pieces`` are the arrays in the part.
     ``damaged`` are objects of the input that were found bad on the way, though another replica may have had them right.
     ``reads`` are the bytes of the input that came from each RSE, as they travelled: the proof of what was
     near; ``read_seconds`` is what they took, added up over requests that may have run at once.
@@ -172,6 +183,7 @@ class Outcome:
     site: str = ""
     reads: tuple[tuple[str, int], ...] = ()
     read_seconds: float = 0.0
+    pieces: tuple[Piece, ...] = ()
 
     @property
     def ok(self) -> bool:

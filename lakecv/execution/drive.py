@@ -15,7 +15,6 @@ from lakecv.execution.chain import ChainLink, of_model
 from lakecv.execution.crew import Crew
 from lakecv.execution.merging import Total, kind_of, merge_task
 from lakecv.execution.stagerun import may_pass, run_stage
-from lakecv.execution.tensors import unpack_arrays
 from lakecv.execution.workarea import Setup
 from lakecv.job import StageKind
 from lakecv.lake_io.layout import shards
@@ -25,7 +24,7 @@ from lakecv.plan import Outcome, Task
 from lakecv.planning.blocks import block_at
 from lakecv.ports import ReducibleModel
 from lakecv.records import StoredObject
-from lakecv.sheet import Sample, State, Statistics, Step
+from lakecv.sheet import Array, Sample, State, Statistics, Step
 
 __all__ = ["BlocksFailed", "Computed", "drive"]
 
@@ -170,7 +169,7 @@ class _Drive:
         wanted = [outcome for outcome in done if not area.site_of(outcome)]
         for site, task in merges.items():
             wanted += near[site] if may_pass(merged[task.key]) else self._ended({task.key: merged[task.key]})
-        total.add_all(wanted, area.part)
+        total.add_all(wanted, area.arrays)
         return total
 
     def _pack(self, states: tuple[str, ...]) -> tuple[tuple[StoredObject, ...], tuple[ArraySpec, ...]]:
@@ -183,14 +182,14 @@ class _Drive:
         stored: list[StoredObject] = []
         limits: dict[str, list[float]] = {spec.name: [] for spec in specs}
         for (name, shard), each in tasks.items():
-            facts = unpack_arrays(packed[each.key])
+            facts = packed[each.key]
             nbytes, adler32, crc32c = facts["stored"].tolist()
             stored.append(StoredObject(f"{name}/{shard.key}", nbytes, f"{adler32:08x}", f"{crc32c:08x}"))
             limits[name] += facts["limits"].tolist()
         arrays = (replace(spec, limits=_span(limits[spec.name])) for spec in specs)
         return tuple(stored), tuple(arrays)
 
-    def _packed(self, tasks: Sequence[Task], states: tuple[str, ...]) -> dict[str, bytes]:
+    def _packed(self, tasks: Sequence[Task], states: tuple[str, ...]) -> dict[str, dict[str, Array]]:
         """Run the pack, and read what each task says of its shard; what went out of reach after its stage is made again."""
         area = self.crew.area
         while True:
@@ -199,7 +198,7 @@ class _Drive:
             if all(outcome.ok for outcome in done.values()) or area.check() == reached:
                 self._ended(done)
                 try:
-                    return dict(zip(done, many(area.part, [*done.values()]), strict=True))
+                    return dict(zip(done, many(area.arrays, [*done.values()]), strict=True))
                 except Unavailable:
                     if area.reached.keys() == reached:
                         raise

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from lakecv.canonical import digest
 from lakecv.errors import Corrupt, Kind
 from lakecv.execution.bench import Bench
-from lakecv.execution.stages import Done, grow_add, pack_pick, pack_tallies, unpack_pick, unpack_tallies
-from lakecv.execution.tensors import unpack_arrays
+from lakecv.execution.samples import Reading, pack_pick, picked
+from lakecv.execution.stages import Done, grow_add, is_tally, pack_tallies, unpack_tallies
 from lakecv.job import StageKind
 from lakecv.numerics import exact
-from lakecv.numerics.sampling import Pick, merge
+from lakecv.numerics.sampling import Pick
 from lakecv.patience import many
 from lakecv.plan import Outcome, Task
 from lakecv.sheet import Array, Statistics
@@ -37,21 +37,18 @@ class Total:
     statistics: Statistics = field(default_factory=dict)
     pick: Pick | None = None
 
-    def add(self, part: bytes) -> None:
-        """Add one part, or what a merge made of many."""
+    def add_all(self, parts: Sequence[Outcome], read: Reading) -> None:
+        """Add all parts there are, each of one task or of a merge; no more of them is read than is needed."""
         if self.kind is StageKind.SAMPLE:
-            found = unpack_pick(part)
-            self.pick = found if self.pick is None else merge([self.pick, found], self.pixels)
-        elif self.kind is StageKind.REDUCE:
-            self.statistics = exact.add(self.statistics, unpack_arrays(part))
-        else:
-            self.statistics = grow_add(self.statistics, unpack_tallies(part))
-
-    def add_all(self, wanted: Sequence[Outcome], read: Callable[[Outcome], bytes]) -> None:
-        """Read and add parts, some at once."""
-        for start in range(0, len(wanted), _AT_ONCE):
-            for part in many(read, wanted[start : start + _AT_ONCE]):
-                self.add(part)
+            self.pick = picked(parts, read, self.pixels)
+            return
+        wanted = is_tally if self.kind is StageKind.MAP else None
+        for start in range(0, len(parts), _AT_ONCE):
+            for arrays in many(lambda part: read(part, wanted), parts[start : start + _AT_ONCE]):
+                if self.kind is StageKind.REDUCE:
+                    self.statistics = exact.add(self.statistics, arrays)
+                else:
+                    self.statistics = grow_add(self.statistics, unpack_tallies(arrays))
 
     def arrays(self) -> dict[str, Array]:
         """Give it the form of a part."""
@@ -73,8 +70,15 @@ def merge_parts(bench: Bench, task: Task) -> Done:
     """Add up, where they lie, what tasks of one stage left in this area."""
     outcomes = [*_records(bench, [f"{task.array}/{index:06d}" for index in from_ranges(task.merges)])]
     total = Total(kind_of(task.array), bench.chain[task.link].workload.sample_pixels)
-    total.add_all(outcomes, bench.area.part)
-    return Done(total.arrays(), sum(outcome.nbytes_written for outcome in outcomes))
+    sizes: list[int] = []
+
+    def read(part: Outcome, wanted: Callable[[str], bool] | None) -> dict[str, Array]:
+        found = bench.area.arrays(part, wanted)
+        sizes.extend(values.nbytes for values in found.values())
+        return found
+
+    total.add_all(outcomes, read)
+    return Done(total.arrays(), sum(sizes))
 
 
 def _records(bench: Bench, keys: Sequence[str]) -> Iterator[Outcome]:

@@ -25,7 +25,7 @@ from lakecv.lake_io.objects import sha256_hex
 from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.ports import ObjectIO
-from lakecv.sheet import State, Step
+from lakecv.sheet import Array, State, Step
 
 __all__ = ["RunArea"]
 
@@ -183,14 +183,19 @@ class RunArea(WorkArea):
         Unavailable
             If it is out of reach; from then on its area is left out.
         """
-        site = self.site_of(outcome)
-        if not site:
-            return super().part(outcome)
-        try:
-            return self.near[site].part(outcome)
-        except Unavailable as err:
-            self._leave(site, err)
-            raise
+        with self._lying(outcome) as area:
+            return area.part(outcome) if area else super().part(outcome)
+
+    def arrays(self, outcome: Outcome, wanted: Callable[[str], bool] | None = None) -> dict[str, Array]:
+        """Read arrays of a committed part where it was left.
+
+        Raises
+        ------
+        Unavailable
+            If it is out of reach; from then on its area is left out.
+        """
+        with self._lying(outcome) as area:
+            return area.arrays(outcome, wanted) if area else super().arrays(outcome, wanted)
 
     def save_state(self, stage: str, step: Step) -> Step:
         """Store a state, and a copy of it near each site."""
@@ -241,6 +246,17 @@ class RunArea(WorkArea):
 
     def _site_at(self, url: str) -> str:
         return next((site for site, area in self.near.items() if area.url == url), "")
+
+    @contextmanager
+    def _lying(self, outcome: Outcome) -> Iterator[WorkArea | None]:
+        """Area near a site that a part lies in, None for the lake; one that does not answer is left out."""
+        site = self.site_of(outcome)
+        try:
+            yield self.near[site] if site else None
+        except Unavailable as err:
+            if site:
+                self._leave(site, err)
+            raise
 
     @contextmanager
     def _looking(self, site: str) -> Iterator[None]:

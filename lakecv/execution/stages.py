@@ -14,20 +14,20 @@ from lakecv.cube import ArraySpec, Role
 from lakecv.errors import Corrupt, InternalError, Kind
 from lakecv.execution.bench import Bench, Traffic
 from lakecv.execution.chain import next_sheet, stored_outputs
-from lakecv.execution.tensors import unpack_arrays
+from lakecv.execution.samples import pack_pick
 from lakecv.lake_io.codec import encode_shard, shard_chunks
 from lakecv.lake_io.layout import shards
 from lakecv.lake_io.objects import put_checked
 from lakecv.lake_io.read import ArrayReader
 from lakecv.numerics import exact
-from lakecv.numerics.sampling import Pick, pixel_hash, smallest
+from lakecv.numerics.sampling import pixel_hash, smallest
 from lakecv.numerics.tally import label_sums
 from lakecv.plan import Task
 from lakecv.ports import ReducibleModel
 from lakecv.sheet import Array, Sheet, Statistics
 
-__all__ = ["LABEL_COUNTS", "LABEL_SUMS", "Done", "grow_add", "label_exponent", "map_block", "pack_pick", "pack_shard",
-           "pack_tallies", "reduce_block", "sample_cell", "unpack_pick", "unpack_tallies"]
+__all__ = ["LABEL_COUNTS", "LABEL_SUMS", "Done", "grow_add", "is_tally", "label_exponent", "map_block", "pack_shard", "pack_tallies", "reduce_block",
+           "sample_cell", "unpack_tallies"]
 
 LABEL_COUNTS, LABEL_SUMS = "label-counts", "label-sums"
 _TALLY = "tally/"
@@ -60,17 +60,6 @@ def sample_cell(bench: Bench, task: Task) -> Done:
     spectra = sheet.pixels[sheet.valid.reshape(-1)]
     pick = smallest(spectra, y, x, pixel_hash(bench.setup.plan.job.seed, y, x), n)
     return _done(pack_pick(pick), readers, traffic)
-
-
-def pack_pick(pick: Pick) -> dict[str, Array]:
-    """Name the arrays of a sample."""
-    return {"spectra": pick.spectra, "y": pick.y, "x": pick.x, "hashes": pick.hashes}
-
-
-def unpack_pick(data: bytes) -> Pick:
-    """Read what :func:`sample_cell` committed."""
-    arrays = unpack_arrays(data)
-    return Pick(arrays["spectra"], arrays["y"], arrays["x"], arrays["hashes"])
 
 
 def reduce_block(bench: Bench, task: Task) -> Done:
@@ -118,9 +107,14 @@ def pack_tallies(tallies: Statistics) -> dict[str, Array]:
     return {f"{_TALLY}{name}": values for name, values in tallies.items()}
 
 
-def unpack_tallies(data: bytes) -> Statistics:
-    """Read the tallies that :func:`map_block` committed."""
-    return {name.removeprefix(_TALLY): values for name, values in unpack_arrays(data).items() if name.startswith(_TALLY)}
+def is_tally(name: str) -> bool:
+    """Say whether an array of a block is a tally."""
+    return name.startswith(_TALLY)
+
+
+def unpack_tallies(arrays: Mapping[str, Array]) -> Statistics:
+    """Find the tallies among the arrays that :func:`map_block` made."""
+    return {name.removeprefix(_TALLY): values for name, values in arrays.items() if is_tally(name)}
 
 
 def grow_add(a: Statistics, b: Statistics) -> Statistics:
@@ -170,9 +164,9 @@ def pack_shard(bench: Bench, task: Task) -> Done:
         cut = block.window.intersect(shard.window)
         if cut is None:
             continue
-        data = _part_of(bench, block.index)
-        read += len(data)
-        values[cut.slices(shard.window)] = unpack_arrays(data)[spec.name][cut.slices(block.window)]
+        part = _array_of(bench, block.index, spec.name)
+        read += part.nbytes
+        values[cut.slices(shard.window)] = part[cut.slices(block.window)]
     stored = put_checked(bench.home, f"{spec.name}/{shard.key}", encode_shard(shard_chunks(values, spec), spec))
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     limits = np.array([finite.min(), finite.max()] if finite.size else [], np.float64)
@@ -180,8 +174,8 @@ def pack_shard(bench: Bench, task: Task) -> Done:
     return Done({"limits": limits, "stored": facts}, read, stored.nbytes)
 
 
-def _part_of(bench: Bench, index: int) -> bytes:
+def _array_of(bench: Bench, index: int, name: str) -> Array:
     outcome = bench.run.outcome(f"map/{index:06d}")
     if outcome is None:
         raise Corrupt(f"block {index} has no commit record though packing has begun", Kind.OBJECT_MISSING)
-    return bench.run.part(outcome)
+    return bench.run.arrays(outcome, name.__eq__)[name]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import accumulate
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lakecv.errors import Corrupt, Kind
+from lakecv.lake_io.objects import sha256_hex
+from lakecv.plan import Piece
 from lakecv.sheet import Array, State
 
-__all__ = ["pack_arrays", "pack_state", "unpack_arrays", "unpack_state"]
+__all__ = ["pack_arrays", "pack_pieces", "pack_state", "unpack_arrays", "unpack_piece", "unpack_state"]
 
 _ATTRIBUTES = "lakecv"
 
@@ -34,6 +37,27 @@ def unpack_arrays(data: bytes) -> dict[str, Array]:
         return load(data)
     except SafetensorError as err:
         raise Corrupt(f"named arrays cannot be read: {err}", Kind.FILE_MALFORMED, "the copy is damaged: run the model again") from err
+
+
+def pack_pieces(arrays: Mapping[str, Array]) -> tuple[bytes, tuple[Piece, ...]]:
+    """Store named arrays one behind the other, and say where each lies: equal arrays give equal bytes."""
+    blobs = {name: pack_arrays({name: arrays[name]}) for name in sorted(arrays)}
+    ends = accumulate(map(len, blobs.values()))
+    pieces = (Piece(name, end - len(blob), len(blob), sha256_hex(blob)) for (name, blob), end in zip(blobs.items(), ends, strict=True))
+    return b"".join(blobs.values()), tuple(pieces)
+
+
+def unpack_piece(piece: Piece, data: bytes, part: str) -> Array:
+    """Read one array, and compare it with its digest; ``part`` is where it was found.
+
+    Raises
+    ------
+    Corrupt
+        If it differs.
+    """
+    if sha256_hex(data) != piece.digest:
+        raise Corrupt(f"{piece.name} in {part} does not match its record", Kind.CHECKSUM_MISMATCH)
+    return unpack_arrays(data)[piece.name]
 
 
 def pack_state(state: State) -> bytes:

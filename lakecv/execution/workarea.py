@@ -7,19 +7,20 @@ that was read is not read again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Corrupt, Kind, NotFound
-from lakecv.execution.tensors import pack_state, unpack_state
+from lakecv.execution.tensors import pack_state, unpack_piece, unpack_state
 from lakecv.lake_io.objects import put_same, sha256_hex
 from lakecv.lake_io.place import CLEARED
 from lakecv.patience import many
 from lakecv.plan import Outcome, Plan, Task
 from lakecv.ports import ObjectInfo, ObjectIO
 from lakecv.records import DID, Damage, Dataset
-from lakecv.sheet import Step
+from lakecv.sheet import Array, Step
 
 __all__ = ["DamageReport", "Setup", "WorkArea"]
 
@@ -127,6 +128,23 @@ class WorkArea:
         """
         return self._checked(outcome.part or "", outcome.digest or "")
 
+    def arrays(self, outcome: Outcome, wanted: Callable[[str], bool] | None = None) -> dict[str, Array]:
+        """Read arrays of a committed part, all or those whose name is ``wanted``; of the others no byte is read.
+
+        Raises
+        ------
+        Corrupt
+            If one is gone or differs from its record.
+        """
+        key, where = outcome.part or "", f"{self.url}/{outcome.part}"
+        if wanted is None:
+            part = self.part(outcome)
+            return {piece.name: unpack_piece(piece, part[piece.start : piece.start + piece.nbytes], where) for piece in outcome.pieces}
+        pieces = [piece for piece in outcome.pieces if wanted(piece.name)]
+        with self._there(key):
+            found = self._objects.get_ranges(key, [(piece.start, piece.start + piece.nbytes) for piece in pieces]) if pieces else []
+        return {piece.name: unpack_piece(piece, bytes(data), where) for piece, data in zip(pieces, found, strict=True)}
+
     def fail(self, outcome: Outcome) -> None:
         """Keep the verdict on a task that failed for good; a later success overrules it."""
         data = dump(outcome)
@@ -221,13 +239,19 @@ class WorkArea:
         self._objects.delete("setup.json")
 
     def _checked(self, key: str, digest: str) -> bytes:
-        try:
+        with self._there(key):
             data = self._objects.get(key)
-        except NotFound as err:
-            raise Corrupt(f"{self.url}/{key} is gone though its record is there", Kind.OBJECT_MISSING) from err
         if sha256_hex(data) != digest:
             raise Corrupt(f"{self.url}/{key} does not match its record", Kind.CHECKSUM_MISMATCH)
         return data
+
+    @contextmanager
+    def _there(self, key: str) -> Iterator[None]:
+        """Read what a record names, which must be there."""
+        try:
+            yield
+        except NotFound as err:
+            raise Corrupt(f"{self.url}/{key} is gone though its record is there", Kind.OBJECT_MISSING) from err
 
 
 def _record_key(task: str) -> str:

@@ -10,7 +10,7 @@ from lakecv.errors import Kind, LakeCVError
 from lakecv.execution.bench import Bench, Damages, open_bench
 from lakecv.execution.merging import merge_parts
 from lakecv.execution.stages import map_block, pack_shard, reduce_block, sample_cell
-from lakecv.execution.tensors import pack_arrays
+from lakecv.execution.tensors import pack_pieces
 from lakecv.job import StageKind
 from lakecv.plan import Outcome, Task
 
@@ -33,11 +33,12 @@ def execute(task: Task) -> Outcome:
         if before is not None:
             return before
         done = _STAGES[task.kind](bench, task)
+        part, pieces = pack_pieces(done.arrays)
         outcome = Outcome(
             task.key, time.perf_counter() - clock, started, done.nbytes_read, done.nbytes_written, _name(), task.attempt,
-            damaged=damages.pending(), site=task.site, reads=done.reads, read_seconds=done.read_seconds,
+            damaged=damages.pending(), site=task.site, reads=done.reads, read_seconds=done.read_seconds, pieces=pieces,
         )
-        return _recorded(bench, task, outcome, pack_arrays(done.arrays))
+        return _recorded(bench, task, outcome, part)
     except LakeCVError as err:
         error = (str(err.kind), str(err))
     except MemoryError:

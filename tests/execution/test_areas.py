@@ -7,6 +7,7 @@ import pytest
 
 from lakecv.errors import Corrupt, Kind, Unavailable
 from lakecv.execution.runarea import RunArea
+from lakecv.execution.tensors import pack_pieces
 from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.lake_io.place import CLEARED
 from lakecv.plan import Outcome
@@ -91,6 +92,15 @@ def commit(stores, site, index, part=b"part", stage="map"):
     return replace(task, work=url), WorkArea(stores[url]).commit(task, Outcome(task.key, 0.5, 1.0, 8, 0, "here", site=site), part)
 
 
+def commit_arrays(stores, site, index, **arrays):
+    """Commit named arrays as a worker at a site does."""
+    url = f"near {site}" if site else "lake"
+    [task] = tasks(1, site, first=index, stage="map")
+    part, pieces = pack_pieces(arrays)
+    outcome = Outcome(task.key, 0.5, 1.0, 8, 0, "here", site=site, pieces=pieces)
+    return replace(task, work=url), WorkArea(stores[url]).commit(task, outcome, part)
+
+
 def test_setup_and_given_states_lie_near_each_site(stores, setup):
     area = opened(stores)
     area.give(0, step().state)
@@ -145,6 +155,22 @@ def test_parts_are_read_where_they_lie(stores, area):
     assert [area.site_of(outcome) for outcome in made.values()] == ["", "pg", "na"]
 
 
+@pytest.mark.parametrize("wanted", [None, "b".__eq__])
+def test_arrays_are_read_where_they_lie(wanted, stores, area):
+    made = [commit_arrays(stores, site, index, a=np.arange(3), b=np.full(2, index)) for index, site in enumerate(("", "pg", "na"))]
+    area.outcomes()
+    found = [area.arrays(outcome, wanted) for _, outcome in made]
+    assert [each["b"].tolist() for each in found] == [[0, 0], [1, 1], [2, 2]]
+    assert all(("a" in each) is (wanted is None) for each in found)
+
+
+def test_arrays_that_nobody_wants_are_not_asked_for(stores, area):
+    task, outcome = commit_arrays(stores, "na", 0, a=np.arange(3))
+    area.took(task, outcome)
+    stores["near na"].away = True
+    assert area.arrays(outcome, "b".__eq__) == {}
+
+
 @pytest.mark.parametrize(("places", "counts"), [(("na", "pg"), "pg"), (("pg", "na", ""), ""), (("na", ""), "")])
 def test_of_two_records_of_a_task_one_counts_and_its_part_is_that_ones(places, counts, stores, area):
     for site in places:
@@ -170,14 +196,15 @@ def test_a_lost_tasks_record_is_looked_for_where_it_worked(stores, area):
     assert stores["near pg"].gets == 0
 
 
-@pytest.mark.parametrize("call", ["outcomes", "found", "part", "save_state", "check", "committed"])
+@pytest.mark.parametrize("call", ["outcomes", "found", "part", "arrays", "one array", "save_state", "check", "committed"])
 def test_for_a_driver_an_area_that_went_out_of_reach_stays_so(call, stores, area):
-    task, outcome = commit(stores, "na", 0)
+    task, outcome = commit_arrays(stores, "na", 0, a=np.arange(3))
     area.took(task, outcome)
     stores["near na"].away = True
     calls = {"outcomes": lambda: area.outcomes("map"), "found": lambda: area.found([task]), "part": lambda: area.part(outcome),
+             "arrays": lambda: area.arrays(outcome), "one array": lambda: area.arrays(outcome, "a".__eq__),
              "save_state": lambda: area.save_state("0-start", step()), "check": area.check, "committed": lambda: area.committed("map")}
-    if call == "part":
+    if call in {"part", "arrays", "one array"}:
         with pytest.raises(Unavailable):
             calls[call]()
     else:
@@ -217,14 +244,15 @@ def test_a_success_near_a_site_overrules_a_verdict(stores, area):
 
 
 @pytest.mark.parametrize("damage", [b"foreign", None])
-def test_a_part_near_a_site_that_was_changed_or_lost_is_corrupt(damage, stores, area):
-    task, outcome = commit(stores, "na", 0)
+@pytest.mark.parametrize("read", [RunArea.part, RunArea.arrays, lambda area, outcome: area.arrays(outcome, "a".__eq__)])
+def test_a_part_near_a_site_that_was_changed_or_lost_is_corrupt(damage, read, stores, area):
+    task, outcome = commit_arrays(stores, "na", 0, a=np.arange(3))
     area.took(task, outcome)
     stores["near na"].delete(outcome.part)
     if damage:
         stores["near na"].put(outcome.part, damage)
     with pytest.raises(Corrupt, match="near na"):
-        area.part(outcome)
+        read(area, outcome)
 
 
 def test_a_clear_leaves_nothing_near_sites(stores, area):

@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from lakecv.cube import Window
 from lakecv.errors import Corrupt
 from lakecv.execution.merging import Total, as_ranges, from_ranges, kind_of, merge_task
-from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, pack_pick, pack_tallies
-from lakecv.execution.tensors import pack_arrays
+from lakecv.execution.samples import pack_pick
+from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, pack_tallies
+from lakecv.execution.tensors import pack_arrays, pack_pieces
+from lakecv.execution.workarea import WorkArea
 from lakecv.job import StageKind
 from lakecv.numerics.sampling import pixel_hash, smallest
-from lakecv.plan import Task
+from lakecv.plan import Outcome, Task
+from lakecv.testing.fakes import MemoryObjects
 
 PIXELS = 12
 
@@ -22,29 +25,39 @@ def sample(rng, index):
     count = int(rng.integers(0, 20))
     y, x = np.full(count, index), np.arange(count)
     spectra = rng.normal(size=(count, 3)).astype("float32")
-    return pack_arrays(pack_pick(smallest(spectra, y, x, pixel_hash(4, y, x), PIXELS)))
+    return pack_pick(smallest(spectra, y, x, pixel_hash(4, y, x), PIXELS))
 
 
 def statistics(rng, _):
-    return pack_arrays({"sums": rng.integers(-(2**60), 2**60, (4, 3)) // 64, "counts": rng.integers(0, 99, 4)})
+    return {"sums": rng.integers(-(2**60), 2**60, (4, 3)) // 64, "counts": rng.integers(0, 99, 4)}
 
 
 def tallies(rng, _):
     """Counts by label: as many rows as the block has labels, in some blocks none at all."""
     labels = int(rng.integers(0, 5))
     found = {LABEL_COUNTS: rng.integers(0, 9, labels), LABEL_SUMS: rng.integers(-99, 99, (labels, 3)), "of the model": rng.integers(0, 9, 2)}
-    arrays = {"labels": rng.integers(0, 4, (2, 2)).astype("uint8"), **pack_tallies(found if rng.random() < 0.8 else {})}
-    return pack_arrays(arrays)
+    return {"labels": rng.integers(0, 4, (2, 2)).astype("uint8"), **pack_tallies(found if rng.random() < 0.8 else {})}
 
 
 PARTS = {StageKind.SAMPLE: sample, StageKind.REDUCE: statistics, StageKind.MAP: tallies}
 
 
+def committed(parts):
+    """The parts in a work area, and their records."""
+    area, window = WorkArea(MemoryObjects()), Window(0, 1, 0, 1)
+    records = []
+    for index, arrays in enumerate(parts):
+        task = Task("here", "any", StageKind.MAP, 0, index, window)
+        part, pieces = pack_pieces(arrays)
+        records.append(area.commit(task, Outcome(task.key, 0.5, 1.0, 8, 0, "me", pieces=pieces), part))
+    return area, records
+
+
 def total(kind, parts):
+    area, records = committed(parts)
     found = Total(kind, PIXELS)
-    for part in parts:
-        found.add(part)
-    return pack_arrays(found.arrays())
+    found.add_all(records, area.arrays)
+    return found.arrays()
 
 
 @pytest.mark.parametrize("kind", PARTS)
@@ -56,16 +69,63 @@ def test_any_groups_in_any_order_give_the_same_bits(kind, seed, count, data):
     order = data.draw(st.permutations(range(count)))
     groups = [[parts[index] for index in order if group[index] == number] for number in range(4)]
     merged = [total(kind, own) for own in groups if own]
-    assert total(kind, data.draw(st.permutations(merged))) == total(kind, parts)
+    assert pack_arrays(total(kind, data.draw(st.permutations(merged)))) == pack_arrays(total(kind, parts))
 
 
 def test_the_sum_of_nothing_is_a_part_too():
-    assert total(StageKind.MAP, [total(StageKind.MAP, [pack_arrays({"labels": np.zeros(3, "uint8")})])]) == pack_arrays({})
+    assert total(StageKind.MAP, [total(StageKind.MAP, [{"labels": np.zeros(3, "uint8")}])]) == {}
 
 
-def test_a_part_that_is_no_part_is_corrupt():
-    with pytest.raises(Corrupt):
-        Total(StageKind.REDUCE).add(b"foreign")
+def spread(count, seed):
+    """A sample part of many pixels, as a cell leaves it."""
+    y, x = np.full(count, seed), np.arange(count)
+    return pack_pick(smallest(np.full((count, 50), seed, "float32"), y, x, pixel_hash(4, y, x), count))
+
+
+def test_of_two_samples_only_the_spectra_that_are_wanted_are_read():
+    area, records = committed([spread(4000, 1), spread(4000, 2)])
+    sizes = []
+
+    def read(part, wanted):
+        found = area.arrays(part, wanted)
+        sizes.extend(values.nbytes for values in found.values())
+        return found
+
+    total = Total(StageKind.SAMPLE, 1000)
+    total.add_all(records, read)
+    assert len(total.pick.spectra) == 1000
+    assert set(total.pick.spectra[:, 0]) == {1, 2}
+    assert (total.pick.spectra[:, 0] == total.pick.y).all()
+    places, rows = 2 * 4000 * 24, 50 * 4
+    assert sum(sizes) <= places + (1000 + 2 * 128) * rows
+
+
+def test_of_a_block_only_the_tallies_are_read():
+    area, records = committed([{"labels": np.zeros(10**6, "uint8"), **pack_tallies({LABEL_COUNTS: np.arange(3)})}])
+    asked = []
+    get_ranges = area._objects.get_ranges
+    area._objects.get_ranges = lambda key, ranges: asked.extend(ranges) or get_ranges(key, ranges)
+    found = Total(StageKind.MAP)
+    found.add_all(records, area.arrays)
+    assert sum(stop - start for start, stop in asked) < 1000
+    assert found.statistics[LABEL_COUNTS].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("how", [lambda area, record: area.arrays(record), lambda area, record: area.arrays(record, "sums".__eq__)])
+def test_an_array_that_differs_from_its_record_is_corrupt(how):
+    area, [record] = committed([{"sums": np.arange(30), "counts": np.arange(3)}])
+    blob = bytearray(area._objects._stored[record.part])
+    blob[record.pieces[1].start + 100] ^= 1
+    area._objects._stored[record.part] = bytes(blob)
+    with pytest.raises(Corrupt, match="does not match its record"):
+        how(area, record)
+
+
+def test_an_array_whose_part_is_gone_is_corrupt():
+    area, [record] = committed([{"sums": np.arange(3)}])
+    area._objects.delete(record.part)
+    with pytest.raises(Corrupt, match="gone though its record is there"):
+        area.arrays(record, "sums".__eq__)
 
 
 @given(st.sets(st.integers(0, 3000)))

@@ -93,7 +93,7 @@ def test_the_driver_reads_one_object_of_each_area_for_each_pass(two):
     run(two.lake)
     passes = {key.split("/")[0] for key in two.watched.ran if "-merge" not in key and not key.startswith("pack")}
     for name, url in two.urls.items():
-        parts = sum(count for (at, folder), count in two.watched.reads.items() if url in at and folder == "parts")
+        parts = sum(url in at and key.startswith("parts/") for at, key in two.watched.nbytes)
         packed = sum(key.startswith("pack/") for key in two.watched.ran) if name == packs(two.lake) else 0
         assert parts == len(passes) + packed
         assert {folder for at, folder in two.watched.reads if url in at} <= {"parts", "setup.json"}  # it was told of every record

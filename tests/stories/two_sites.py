@@ -96,16 +96,16 @@ class _Objects:
 
     def __getattr__(self, name):
         given = getattr(self._objects, name)
-        if name not in {"get", "put", "list", "head", "delete"}:
+        if name not in {"get", "get_ranges", "put", "list", "head", "delete"}:
             return given
 
         def call(key="", *more):
             if any(url in self._url for url in self._watched.away):
                 raise Unavailable(f"{self._url} does not answer", Kind.STORE_UNREACHABLE)
             found = given(key, *more)
-            if name == "get" and not self._watched.inside:
+            if name in {"get", "get_ranges"} and not self._watched.inside:
                 self._watched.reads[self._url, key.split("/")[0]] += 1
-                self._watched.nbytes[self._url, key] += len(found)
+                self._watched.nbytes[self._url, key] += len(found) if name == "get" else sum(map(len, found))
             return found
 
         return call

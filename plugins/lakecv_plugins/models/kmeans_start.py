@@ -111,7 +111,7 @@ def silhouette_curve(points: Points, ks: range, init: str, restarts: int, seed: 
     return np.array(rows, np.float64)
 
 
-def far_apart(points: Points, centroids: Centroids, count: int) -> Centroids:
+def far_apart(points: Points, centroids: Centroids, count: int) -> Points:
     """Points that lie far from all centroids and from each other, the farthest first: spares for empty clusters."""
     lengths = _lengths(points)
     closest = _squared(points, lengths, centroids).min(axis=1)
@@ -119,7 +119,7 @@ def far_apart(points: Points, centroids: Centroids, count: int) -> Centroids:
     for _ in range(min(count, len(points))):
         chosen.append(int(np.argmax(closest)))
         closest = np.minimum(closest, _squared_to(points, lengths, chosen[-1]))
-    return points[chosen].astype(np.float64)
+    return points[chosen]
 
 
 def _seeds(points: Points, k: int, init: str, rng: np.random.Generator) -> Centroids:
