@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One job over two sites, three times: near the data, placed by nobody, and far from them; with the bytes that crossed each link.
 
-    demo_sites.py                a cube of 256 MiB, half of it at each site: less than two minutes
+    demo_sites.py                a cube of 512 MiB, half of it at each site: less than two minutes
     demo_sites.py --large        a cube of 4 GiB, ten passes as lakecv plans them: which part of it crosses wide-area links
     demo_sites.py --one-network  without namespaces, as where one is not root
     demo_sites.py --sweep        end what demonstrations left that were killed
@@ -40,7 +40,7 @@ _COLUMNS = ("placement", "passes s", "MB/s", "all s", "pg->na MB", "na->pg MB", 
 _OPTIONS = {"k": 4, "tolerance": 0.0}
 _INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LARGE, _SMALL = Cube(2048, 1024, 1024, faint=True), Cube(1024, 512, 128)
+_LARGE, _SMALL = Cube(2048, 1024, 1024, faint=True), Cube(2048, 512, 128)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reason = "as asked" if given.one_network else network.able()
     how = f"in one network ({reason}): a relay slows and counts what would cross a link" if reason else "each in a namespace of its own"
     _say(f"two sites, {given.mbit:g} Mbit/s between them, {how}")
-    cube, placements, passes = (_LARGE, (PLANNED,), 10) if given.large else (Cube(given.rows, _SMALL.nx, _SMALL.channels), PLACEMENTS, 3)
+    cube, placements, passes = (_LARGE, (PLANNED,), 10) if given.large else (Cube(given.rows, _SMALL.nx, _SMALL.channels), PLACEMENTS, 2)
     with _folder() as folder, two_sites(folder, namespaces=not reason) as two:
         try:
             found = measure(two, given.mbit, cube, placements, options={**_OPTIONS, "passes": passes}, say=_say)

@@ -51,7 +51,7 @@ work = "s3://{site}@work/w"
 max_workers = 1
 wait_seconds = 3
 [worker]
-threads = 4
+threads = 2
 memory = "2GiB"
 [batch]
 interface = "{interface}"
@@ -68,7 +68,7 @@ executor = "slurm"
 tested = false
 max_workers = 2
 [worker]
-threads = 4
+threads = 2
 memory = "2GiB"
 [batch]
 interface = "{interface}"
