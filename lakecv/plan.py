@@ -151,9 +151,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Where one named array lies in a part, and the sha256 of its bytes there: what is needed of a part is read and checked alone."""
+    """Where one named array lies in a part, compressed, and the sha256 of its bytes there: each is read and checked by itself."""
 
     name: str
+    dtype: str
+    shape: tuple[int, ...]
     start: int
     nbytes: int
     digest: str

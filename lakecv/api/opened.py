@@ -16,7 +16,6 @@ from lakecv.errors import InvalidInput, Kind
 from lakecv.execution.workarea import Setup
 from lakecv.job import Scalar
 from lakecv.lake_io.copies import Seen
-from lakecv.lake_io.place import locate
 from lakecv.plan import Progress, Run
 from lakecv.planning.placement import choose_replica
 from lakecv.ports import StorageElements
@@ -79,6 +78,5 @@ class Opened:
     def _report_page(self, setup: Setup, run: Run, finished: Finished) -> bytes:
         from lakecv.report.page import render
 
-        home = registry.open_objects(locate(self.url, setup.home))
         seen = teller(self._catalog, setup.dataset)
-        return render(self._enrich(report_data(self.url, home, setup, run, finished, seen=seen)))
+        return render(self._enrich(report_data(self.url, setup, run, finished, seen=seen)))

@@ -7,14 +7,16 @@ the work.  The driver keeps nothing that is not in the work area.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from lakecv.cube import ArraySpec
+from lakecv.cube import ArraySpec, Window
 from lakecv.errors import InternalError, InvalidInput, Kind, Unavailable
 from lakecv.execution.chain import ChainLink, of_model
 from lakecv.execution.crew import Crew
 from lakecv.execution.merging import Total, kind_of, merge_task
+from lakecv.execution.overviews import join
 from lakecv.execution.stagerun import may_pass, run_stage
+from lakecv.execution.stages import OVERVIEW
 from lakecv.execution.workarea import Setup
 from lakecv.job import StageKind
 from lakecv.lake_io.layout import shards
@@ -42,12 +44,16 @@ class BlocksFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """All that a finished computation leaves: final states, tallies, stored shards, specs with their limits; what ``said`` sites failed with."""
+    """All that a finished computation leaves: final states, tallies, stored shards, specs with their limits, small pictures by array.
+
+    ``said`` is what sites failed with.
+    """
 
     states: tuple[str, ...]
     tallies: Statistics
     stored: tuple[StoredObject, ...]
     arrays: tuple[ArraySpec, ...]
+    overviews: Mapping[str, Array] = field(default_factory=dict)
     said: tuple[str, ...] = ()
 
 
@@ -80,8 +86,8 @@ class _Drive:
         for number, link in enumerate(self.chain):
             states.append(self._fit(number, tuple(states)) if isinstance(link.model, ReducibleModel) else "")
         tallies = self._over_blocks("map", StageKind.MAP, tuple(states)).statistics
-        stored, arrays = self._pack(tuple(states))
-        return Computed(tuple(states), tallies, stored, arrays, self.crew.said)
+        packed = self._pack(tuple(states))
+        return replace(packed, tallies=tallies, said=self.crew.said)
 
     def _fit(self, number: int, earlier: tuple[str, ...]) -> str:
         """Fit one link; returns the stage whose state is final."""
@@ -172,7 +178,7 @@ class _Drive:
         total.add_all(wanted, area.arrays)
         return total
 
-    def _pack(self, states: tuple[str, ...]) -> tuple[tuple[StoredObject, ...], tuple[ArraySpec, ...]]:
+    def _pack(self, states: tuple[str, ...]) -> Computed:
         """Write every shard of every output at its home."""
         specs, site = self.setup.plan.output.arrays, self.setup.plan.packs
         task = Task(self.crew.area.url_at(site), "pack", StageKind.PACK, 0, 0, self.setup.plan.blocks[0].window, site=site)
@@ -181,13 +187,16 @@ class _Drive:
         packed = self._packed([*tasks.values()], states)
         stored: list[StoredObject] = []
         limits: dict[str, list[float]] = {spec.name: [] for spec in specs}
+        small: dict[str, list[tuple[Window, Array]]] = {spec.name: [] for spec in specs}
         for (name, shard), each in tasks.items():
             facts = packed[each.key]
             nbytes, adler32, crc32c = facts["stored"].tolist()
             stored.append(StoredObject(f"{name}/{shard.key}", nbytes, f"{adler32:08x}", f"{crc32c:08x}"))
             limits[name] += facts["limits"].tolist()
-        arrays = (replace(spec, limits=_span(limits[spec.name])) for spec in specs)
-        return tuple(stored), tuple(arrays)
+            small[name] += [(shard.window, facts[OVERVIEW])] if OVERVIEW in facts else []
+        arrays = tuple(replace(spec, limits=_span(limits[spec.name])) for spec in specs)
+        overviews = {spec.name: join(spec, small[spec.name]) for spec in specs if small[spec.name]}
+        return Computed(states, {}, tuple(stored), arrays, overviews)
 
     def _packed(self, tasks: Sequence[Task], states: tuple[str, ...]) -> dict[str, dict[str, Array]]:
         """Run the pack, and read what each task says of its shard; what went out of reach after its stage is made again."""

@@ -14,6 +14,7 @@ from lakecv.cube import ArraySpec, Role
 from lakecv.errors import Corrupt, InternalError, Kind
 from lakecv.execution.bench import Bench, Traffic
 from lakecv.execution.chain import next_sheet, stored_outputs
+from lakecv.execution.overviews import overview
 from lakecv.execution.samples import pack_pick
 from lakecv.lake_io.codec import encode_shard, shard_chunks
 from lakecv.lake_io.layout import shards
@@ -26,10 +27,10 @@ from lakecv.plan import Task
 from lakecv.ports import ReducibleModel
 from lakecv.sheet import Array, Sheet, Statistics
 
-__all__ = ["LABEL_COUNTS", "LABEL_SUMS", "Done", "grow_add", "is_tally", "label_exponent", "map_block", "pack_shard", "pack_tallies", "reduce_block",
+__all__ = ["LABEL_COUNTS", "LABEL_SUMS", "OVERVIEW", "Done", "grow_add", "is_tally", "label_exponent", "map_block", "pack_shard", "pack_tallies", "reduce_block",
            "sample_cell", "unpack_tallies"]
 
-LABEL_COUNTS, LABEL_SUMS = "label-counts", "label-sums"
+LABEL_COUNTS, LABEL_SUMS, OVERVIEW = "label-counts", "label-sums", "overview"
 _TALLY = "tally/"
 
 
@@ -171,7 +172,8 @@ def pack_shard(bench: Bench, task: Task) -> Done:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     limits = np.array([finite.min(), finite.max()] if finite.size else [], np.float64)
     facts = np.array([stored.nbytes, int(stored.adler32, 16), int(stored.crc32c, 16)], np.int64)
-    return Done({"limits": limits, "stored": facts}, read, stored.nbytes)
+    small = overview(spec, shard.window, values)
+    return Done({"limits": limits, "stored": facts, **({} if small is None else {OVERVIEW: small})}, read, stored.nbytes)
 
 
 def _array_of(bench: Bench, index: int, name: str) -> Array:

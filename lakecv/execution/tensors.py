@@ -1,54 +1,39 @@
-"""Named arrays to bytes and back: states, statistics and parts as safetensors, never a pickle."""
+"""Named arrays to bytes and back: states as safetensors, what tasks leave as compressed pieces; never a pickle."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from itertools import accumulate
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lakecv.errors import Corrupt, Kind
+from lakecv.lake_io.codec import Bytes, pack_values, unpack_values
 from lakecv.lake_io.objects import sha256_hex
 from lakecv.plan import Piece
 from lakecv.sheet import Array, State
 
-__all__ = ["pack_arrays", "pack_pieces", "pack_state", "unpack_arrays", "unpack_piece", "unpack_state"]
+__all__ = ["pack_pieces", "pack_state", "unpack_piece", "unpack_state"]
 
 _ATTRIBUTES = "lakecv"
 
 
-def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
-    """Store named arrays, in the order of their names: equal arrays give equal bytes."""
-    return save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
-
-
-def unpack_arrays(data: bytes) -> dict[str, Array]:
-    """Read named arrays.
-
-    Raises
-    ------
-    Corrupt
-        If the bytes are not safetensors (kind ``file-malformed``).
-    """
-    try:
-        return load(data)
-    except SafetensorError as err:
-        raise Corrupt(f"named arrays cannot be read: {err}", Kind.FILE_MALFORMED, "the copy is damaged: run the model again") from err
-
-
 def pack_pieces(arrays: Mapping[str, Array]) -> tuple[bytes, tuple[Piece, ...]]:
-    """Store named arrays one behind the other, and say where each lies: equal arrays give equal bytes."""
-    blobs = {name: pack_arrays({name: arrays[name]}) for name in sorted(arrays)}
-    ends = accumulate(map(len, blobs.values()))
-    pieces = (Piece(name, end - len(blob), len(blob), sha256_hex(blob)) for (name, blob), end in zip(blobs.items(), ends, strict=True))
-    return b"".join(blobs.values()), tuple(pieces)
+    """Compress named arrays one behind the other, and say where each lies: equal arrays give equal bytes."""
+    blobs: list[bytes] = []
+    pieces: list[Piece] = []
+    start = 0
+    for name in sorted(arrays):
+        blobs.append(pack_values(arrays[name]))
+        pieces.append(Piece(name, arrays[name].dtype.str, arrays[name].shape, start, len(blobs[-1]), sha256_hex(blobs[-1])))
+        start += len(blobs[-1])
+    return b"".join(blobs), tuple(pieces)
 
 
-def unpack_piece(piece: Piece, data: bytes, part: str) -> Array:
-    """Read one array, and compare it with its digest; ``part`` is where it was found.
+def unpack_piece(piece: Piece, data: Bytes, part: str) -> Array:
+    """Read one array, and compare its bytes with their digest; ``part`` is where it was found.
 
     Raises
     ------
@@ -57,7 +42,7 @@ def unpack_piece(piece: Piece, data: bytes, part: str) -> Array:
     """
     if sha256_hex(data) != piece.digest:
         raise Corrupt(f"{piece.name} in {part} does not match its record", Kind.CHECKSUM_MISMATCH)
-    return unpack_arrays(data)[piece.name]
+    return unpack_values(data, piece.dtype, piece.shape)
 
 
 def pack_state(state: State) -> bytes:
@@ -74,7 +59,10 @@ def unpack_state(data: bytes) -> State:
     Corrupt
         If the bytes are not a state (kind ``file-malformed``).
     """
-    arrays = unpack_arrays(data)
+    try:
+        arrays = load(data)
+    except SafetensorError as err:
+        raise Corrupt(f"named arrays cannot be read: {err}", Kind.FILE_MALFORMED, "the copy is damaged: run the model again") from err
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return State(arrays, json.loads(header["__metadata__"][_ATTRIBUTES]))

@@ -143,7 +143,7 @@ class WorkArea:
         pieces = [piece for piece in outcome.pieces if wanted(piece.name)]
         with self._there(key):
             found = self._objects.get_ranges(key, [(piece.start, piece.start + piece.nbytes) for piece in pieces]) if pieces else []
-        return {piece.name: unpack_piece(piece, bytes(data), where) for piece, data in zip(pieces, found, strict=True)}
+        return {piece.name: unpack_piece(piece, data, where) for piece, data in zip(pieces, found, strict=True)}
 
     def fail(self, outcome: Outcome) -> None:
         """Keep the verdict on a task that failed for good; a later success overrules it."""

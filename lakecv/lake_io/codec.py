@@ -50,11 +50,33 @@ def fill_value(spec: ArraySpec) -> float | int:
     return int(spec.nodata) if fits else 0
 
 
+def pack_values(values: Array) -> bytes:
+    """Compress an array."""
+    codec = blosc.Blosc(cname="zstd", clevel=_LEVEL, shuffle=blosc.Blosc.BITSHUFFLE, blocksize=0)
+    return bytes(codec.encode(np.ascontiguousarray(values)))
+
+
+def unpack_values(data: Bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    """Read what :func:`pack_values` gave; its bytes must have been checked.
+
+    Raises
+    ------
+    Corrupt
+        If they are no array of this dtype and shape (``codec-failed``).
+    """
+    kind, expected = np.dtype(dtype), math.prod(shape) * np.dtype(dtype).itemsize
+    if kind.hasobject or len(data) < _BLOSC_HEADER_NBYTES or int.from_bytes(data[4:8], "little") != expected:
+        raise Corrupt(f"{len(data)} bytes do not decode to {shape} of {dtype}", Kind.CODEC_FAILED)
+    values = np.empty(shape, kind)
+    if expected:
+        blosc.decompress(data, values)
+    return values
+
+
 def encode_chunk(values: Array, spec: ArraySpec) -> bytes:
     """Compress one whole chunk; the last four bytes are its crc32c."""
-    codec = blosc.Blosc(cname="zstd", clevel=_LEVEL, shuffle=blosc.Blosc.BITSHUFFLE, blocksize=0)
-    data = codec.encode(np.ascontiguousarray(values, dtype=np.dtype(spec.dtype).newbyteorder("<")))
-    return bytes(data) + crc32c(data).to_bytes(_CRC_NBYTES, "little")
+    data = pack_values(np.asarray(values, np.dtype(spec.dtype).newbyteorder("<")))
+    return data + crc32c(data).to_bytes(_CRC_NBYTES, "little")
 
 
 def decode_chunk(data: Bytes, spec: ArraySpec, out: Array | None = None) -> Array:

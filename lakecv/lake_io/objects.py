@@ -19,7 +19,7 @@ DAMAGED = "lakecv verify lists every damaged object"
 _BAD_STORE = "check the disk or the server that the lake is on, then type the same command again"
 
 
-def sha256_hex(data: bytes) -> str:
+def sha256_hex(data: bytes | bytearray | memoryview) -> str:
     """Hexadecimal sha256."""
     return sha256(data).hexdigest()
 

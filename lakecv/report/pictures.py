@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lakecv.cube import ArraySpec, Grid, Role
 from lakecv.numerics.png import encode_png
+from lakecv.numerics.shrinking import block_means
 from lakecv.report.palette import color_map, gradient, label_palette
 from lakecv.report.text import number
 from lakecv.sheet import Array
@@ -153,14 +154,7 @@ def _shrink(array: Array) -> Array:
     step = math.ceil(max(array.shape[:2]) / _EDGE)
     if step <= 1:
         return array
-    rows, columns = (np.arange(0, size, step) for size in array.shape[:2])
-    values = array.astype(float)
-    finite = np.isfinite(values)
-    sums, counts = (
-        np.add.reduceat(np.add.reduceat(part, rows, axis=0), columns, axis=1)
-        for part in (np.where(finite, values, 0.0), finite.astype(float))
-    )
-    return np.asarray(np.where(counts > 0, sums / np.maximum(counts, 1.0), np.nan))
+    return block_means(array.astype(float), step)
 
 
 def _rgb(array: Array) -> NDArray[np.uint8]:
