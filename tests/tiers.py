@@ -14,9 +14,6 @@ _NAMED = frozenset(os.environ.get("LAKECV_REQUIRE", "").replace(",", " ").split(
 REQUIRED = _NAMED | _REAL if "lake" in _NAMED else _NAMED
 LAKE = bool(REQUIRED & _REAL) or os.environ.get("LAKECV_LAKE", "") not in {"", "0"}
 
-LONG = LAKE and os.environ.get("LAKECV_LONG", "") not in {"", "0"}
-"""True where tests of many minutes are asked for."""
-
 
 def require(tier, reason):
     """Skip for a reason, unless LAKECV_REQUIRE names the tier: then it is a failure."""

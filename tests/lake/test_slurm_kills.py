@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiers import LONG
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "stories"))
 
 from slurm_kills import KINDS, slurm_kill_loop
 
 
-@pytest.mark.skipif(not LONG, reason="it takes ten minutes: LAKECV_LONG=1 make test-lake ARGS='-k slurm_kills'")
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_outlives_what_it_stands_on_and_nothing_is_done_twice(kind, slurm_folder, tmp_path):
