@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from tests.bench import assignment, cubes, memory, overhead, peers, planning, rucio_lake, s3, sites, startup
+from tests.bench import assignment, cubes, memory, overhead, peers, planning, pool, rucio_lake, s3, sites, startup
 from tests.bench.table import PAGE, Row, append, stamp
 
 pytestmark = pytest.mark.filterwarnings("default")  # Dask warns of what is not ours
 
-BENCHES = (startup, planning, assignment, sites, overhead, memory, peers, s3, rucio_lake)
+BENCHES = (startup, planning, assignment, sites, pool, overhead, memory, peers, s3, rucio_lake)
 
 
 @pytest.mark.timeout(180)
