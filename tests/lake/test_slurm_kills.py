@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "stories"))
 from slurm_kills import KINDS, slurm_kill_loop
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_outlives_what_it_stands_on_and_nothing_is_done_twice(kind, slurm_folder, tmp_path):
     tally = slurm_kill_loop(tmp_path, 3, int(os.environ.get("LAKECV_KILL_SEED", "20261121")), slurm_folder, kind)

@@ -40,6 +40,7 @@ folder = "{folder}"
 """
 LOST = {0, 1, 6, 7, -signal.SIGKILL}  # done; blocks lost too often, nothing can be had there now: type it again; killed
 _AT_MOST = 3  # kills of one drive
+_SETTLED_SECONDS = 900.0
 
 
 class Ground:
@@ -90,8 +91,8 @@ class Ground:
                 subprocess.run([*SLURM, "restore", self.slurm, node], check=False, timeout=60, capture_output=True)
 
     def settled(self):
-        """Wait until nothing is left in the queue: jobs of a dead driver end by themselves."""
-        deadline = time.monotonic() + 90
+        """Wait until nothing is left in the queue: jobs of a dead driver end by themselves, those that were not begun after two minutes."""
+        deadline = time.monotonic() + _SETTLED_SECONDS
         while self.command("squeue", "-h").strip():
             assert time.monotonic() < deadline, self.command("squeue")
             time.sleep(0.2)
