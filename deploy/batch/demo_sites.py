@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-__all__ = ["main"]
+__all__ = ["LARGE", "SMALL", "demonstrate", "main"]
 
 _PREFIX = "lakecv-sites-"
 _COLUMNS = ("placement", "passes s", "MB/s", "all s", "pg->na MB", "na->pg MB", "driver MB", "far input MB", "digest")
 _OPTIONS = {"k": 4, "tolerance": 0.0}
 _INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LARGE, _SMALL = Cube(2048, 1024, 1024, faint=True), Cube(2048, 512, 128)
+LARGE, SMALL = Cube(2048, 1024, 1024, faint=True), Cube(2048, 512, 128)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,18 +50,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _sweep_dead()
     if given.sweep:
         return 0
-    reason = "as asked" if given.one_network else network.able()
-    how = f"in one network ({reason}): a relay slows and counts what would cross a link" if reason else "each in a namespace of its own"
-    _say(f"two sites, {given.mbit:g} Mbit/s between them, {how}")
-    cube, placements, passes = (_LARGE, (PLANNED,), 10) if given.large else (Cube(given.rows, _SMALL.nx, _SMALL.channels), PLACEMENTS, 2)
-    with _folder() as folder, two_sites(folder, namespaces=not reason) as two:
-        try:
-            found = measure(two, given.mbit, cube, placements, options={**_OPTIONS, "passes": passes}, say=_say)
-        finally:
-            _be_deaf()
+    cube = LARGE if given.large else replace(SMALL, ny=given.rows)
+    found = demonstrate(cube, given.mbit, one_network=given.one_network)
     _say(_table(found, cube.nbytes))
     _say(_share(found[0], cube.nbytes) if given.large else _ratios(found))
     return 0 if len({each.digest for each in found}) == 1 else 1
+
+
+def demonstrate(cube: Cube, mbit: float, *, one_network: bool = False) -> list[Measured]:
+    """Start both sites, run k-means over the cube as often as there are placements to show, and end the sites."""
+    reason = "as asked" if one_network else network.able()
+    how = f"in one network ({reason}): a relay slows and counts what would cross a link" if reason else "each in a namespace of its own"
+    _say(f"two sites, {mbit:g} Mbit/s between them, {how}")
+    placements, passes = ((PLANNED,), 10) if cube == LARGE else (PLACEMENTS, 2)
+    with _hearing_again(), _folder() as folder, two_sites(folder, namespaces=not reason) as two:
+        try:
+            return measure(two, mbit, cube, placements, options={**_OPTIONS, "passes": passes}, say=_say)
+        finally:
+            _be_deaf()
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -109,7 +116,7 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="demo_sites.py", description="One job over two sites: near the data, placed by nobody, far from them.")
     parser.add_argument("--mbit", type=float, default=200.0, help="rate of every link, each way")
-    parser.add_argument("--rows", type=int, default=_SMALL.ny, help="rows of the cube, 256 KiB each")
+    parser.add_argument("--rows", type=int, default=SMALL.ny, help="rows of the cube, 256 KiB each")
     parser.add_argument("--large", action="store_true", help="4 GiB and ten passes, near only")
     parser.add_argument("--one-network", action="store_true", help="no namespaces, as where one is not root")
     parser.add_argument("--sweep", action="store_true", help="only end what was left by demonstrations that were killed")
@@ -133,6 +140,16 @@ def _sweep_dead() -> None:
         with suppress(FileNotFoundError):
             if folder.stat().st_uid == os.geteuid() and not Path("/proc", owner).exists():
                 sweep(folder)
+
+
+@contextmanager
+def _hearing_again() -> Iterator[None]:
+    before = [signal.getsignal(number) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _be_deaf() -> None:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.bench.table import PAGE, append, stamp
 
-NAMES = ("startup", "planning", "assignment", "sites", "pool", "overhead", "memory", "demo", "peers", "s3", "rucio_lake")
+NAMES = ("startup", "planning", "assignment", "sites", "pool", "two_sites", "overhead", "memory", "demo", "peers", "s3", "rucio_lake")
 
 
 def main():
