@@ -58,6 +58,9 @@ class _StateRecord:
     progress: str
 
 
+_NOTHING = sha256_hex(b"")
+
+
 class WorkArea:
     """The work area of one run; keys are relative to its prefix.
 
@@ -134,9 +137,11 @@ class WorkArea:
         Raises
         ------
         Corrupt
-            If one is gone or differs from its record.
+            If one is gone or differs from its record, or the record does not say where arrays lie.
         """
         key, where = outcome.part or "", f"{self.url}/{outcome.part}"
+        if not outcome.pieces and outcome.digest != _NOTHING:
+            raise Corrupt(f"the record of {where} does not say what is in it", Kind.VERSIONS_DIFFER, "another version of lakecv made it: run the job --again")
         if wanted is None:
             part = self.part(outcome)
             return {piece.name: unpack_piece(piece, part[piece.start : piece.start + piece.nbytes], where) for piece in outcome.pieces}

@@ -144,3 +144,14 @@ def test_a_merge_is_named_by_what_it_merges_in_whatever_order():
 @pytest.mark.parametrize(("stage", "kind"), [("0-sample", "sample"), ("12-reduce-003", "reduce"), ("map", "map")])
 def test_the_kind_of_a_stage_is_in_its_name(stage, kind):
     assert kind_of(stage) == kind
+
+
+@pytest.mark.parametrize("wanted", [None, "sums".__eq__])
+def test_a_part_of_another_version_is_no_empty_part(wanted):
+    area, [empty] = committed([{}])
+    assert area.arrays(empty, wanted) == {}
+    task = Task("here", "any", StageKind.MAP, 0, 7, Window(0, 1, 0, 1))
+    record = area.commit(task, Outcome(task.key, 0.5, 1.0, 8, 0, "me"), b"as it was packed before")
+    with pytest.raises(Corrupt, match="does not say what is in it") as err:
+        area.arrays(record, wanted)
+    assert err.value.kind == "versions-differ"
