@@ -105,6 +105,8 @@ class _Stage:
     def visit(self, station: Station, wait: float) -> None:
         """One look at one site: send what fits, take what is ready, give up what hangs.  Raises what its pool raises."""
         station.look(self.crew.clock())
+        if station.deserted(self.crew.clock()) and len(self.crew.alive) > 1:
+            self.send_out(self.unfinished(station.recall()), but=station.site)
         self.crew.steal(station)
         while station.waiting and station.free:
             station.submit(station.waiting.popleft(), self.crew.clock())

@@ -27,6 +27,7 @@ __all__ = ["Station", "manned"]
 _log = logging.getLogger(__name__)
 _WINDOW_PER_SLOT = 2.5  # enough that no slot waits, few enough that a cancelled run loses little
 _STANDING_SECONDS = 0.5  # between two questions: where somebody else runs the scheduler, each is a round trip
+_DESERTED_SECONDS = 10.0  # without a worker, then what was begun there goes elsewhere: a job that is replaced comes sooner
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 600.0
 
 
@@ -49,6 +50,7 @@ class Station:
     said: list[str] = field(default_factory=list)
     idle_since: float | None = None
     absent_since: float | None = None
+    recalled: bool = False
     look_from: float = 0.0
     unreachable: int = 0
     _asked: float = -math.inf
@@ -81,6 +83,21 @@ class Station:
             with self._at_work() as pool:
                 self.stands, self._asked = pool.standing(), now
             self.absent_since = None if self.stands.slots else now if self.absent_since is None else self.absent_since
+            self.recalled = self.recalled and self.absent_since is not None
+
+    def deserted(self, now: float) -> bool:
+        """Say whether something was begun there, and no worker has been there for a while: nobody knows when one comes."""
+        begun = bool(self.running) or any(task.attempt > 1 for task in self.waiting)
+        return begun and not self.recalled and self.absent_since is not None and now - self.absent_since >= _DESERTED_SECONDS
+
+    def recall(self) -> list[Task]:
+        """Take back what was begun, once for each time that the site is deserted."""
+        self.cancel()
+        begun = [task for task, _ in self.running.values()] + [task for task in self.waiting if task.attempt > 1]
+        self.running.clear()
+        self.waiting = deque(task for task in self.waiting if task.attempt == 1)
+        self.recalled = True
+        return begun
 
     def submit(self, task: Task, now: float) -> None:
         """Send a task there."""

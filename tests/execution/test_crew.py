@@ -11,7 +11,7 @@ from lakecv.execution.crew import Crew
 from lakecv.execution.stagerun import run_stage
 from lakecv.execution.station import Station, manned
 from lakecv.job import StageKind
-from lakecv.plan import Plan, Share
+from lakecv.plan import Outcome, Plan, Share
 from lakecv.site import Resources, Site
 from tests.execution.crews import Broken, Clock, Pool, Work, areas_of, by_url, crew_of, paces, tasks
 
@@ -213,6 +213,59 @@ def test_a_site_whose_jobs_wait_in_a_queue_for_ever_does_not_keep_its_blocks(clo
     done = run_stage(crew_of(area, pools, clock, pace=NEAR), "map", halves(area))
     assert len(done) == 40
     assert pools["a"].submitted == []
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_what_was_begun_at_a_site_that_lost_all_its_workers_is_done_elsewhere(returns, clock, area):
+    work = Work(by_url(area))
+    there = lambda now: 2 if now < 3 or (returns and now > 200) else 0  # noqa: E731
+    lost = Lost(work, clock, slots=there)
+    pools = {"a": lost, "b": Pool(work, clock)}
+    crew = crew_of(area, pools, clock, pace=paces(a="one:1 two:1", b="one:1 two:1"))
+    done = run_stage(crew, "map", tasks(6, "a", "one", area=area) + tasks(6, "b", "two", area=area, first=6))
+    assert len(done) == 12
+    assert all(outcome.ok for outcome in done.values())
+    assert work.done_twice() == set()
+    assert clock() < 40
+
+
+def test_what_was_committed_by_a_worker_before_its_site_was_deserted_is_not_done_again(clock, area):
+    work = Work(by_url(area))
+    pools = {"a": Mute(work, clock, slots=lambda now: 2 if now < 1 else 0), "b": Pool(work, clock)}
+    crew = crew_of(area, pools, clock, pace=paces(a="one:1", b="one:1"))
+    done = run_stage(crew, "map", tasks(2, "a", "one", area=area))
+    assert {outcome.site for outcome in done.values()} == {"a"}
+    assert work.done_twice() == set()
+
+
+def test_where_no_other_site_can_read_it_what_was_begun_stays(clock, area):
+    work = Work(by_url(area))
+    pools = {"a": Lost(work, clock, slots=lambda now: 2 if not 3 <= now < 100 else 0), "b": Pool(work, clock)}
+    crew = crew_of(area, pools, clock, pace=paces(a="one:1", b="two:1"), rses=("one",))
+    done = run_stage(crew, "map", tasks(6, "a", "one", area=area))
+    assert {outcome.site for outcome in done.values()} == {"a"}
+    assert clock() > 100
+
+
+class Lost(Pool):
+    """A site of which what runs is lost with its workers: told for one of them, and nothing for what waited in its queue."""
+
+    def outcomes(self, timeout_seconds):
+        if not self.slots(self.clock()) and self.ends:
+            *_, task = self.ends[0]
+            self.ends.clear()
+            yield Outcome(task.key, 0.0, 0.0, 0, 0, "", task.attempt, error=("worker-lost", "it is gone"))
+        yield from super().outcomes(timeout_seconds)
+
+
+class Mute(Pool):
+    """A site whose workers commit, and are gone before they can say so."""
+
+    def outcomes(self, timeout_seconds):  # noqa: ARG002  (nothing is ever told)
+        for task in self.waiting:
+            self.work(task)
+        self.waiting.clear()
+        yield from ()
 
 
 def test_a_site_without_workers_is_waited_for_once_and_not_in_every_stage(clock, area):
