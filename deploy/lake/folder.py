@@ -128,9 +128,10 @@ def own(folder: Folder, signals: Sequence[int]) -> None:
             raise Failed(f"{path} belongs to another user. Take a folder of your own")
         if not _marked(folder):
             with locked(folder, signals):  # another start may be about to mark it
-                if not _marked(folder) and any(path.iterdir()):
-                    raise Failed(f"{path} is not empty, and not of this program. Take an empty or a new folder")
-                (path / "README").write_text(README.format(folder.script))
+                if not _marked(folder):
+                    if any(path.iterdir()):
+                        raise Failed(f"{path} is not empty, and not of this program. Take an empty or a new folder")
+                    (path / "README").write_text(README.format(folder.script))
         path.chmod(0o700)
     except (OSError, UnicodeDecodeError) as error:
         raise Failed(f"{path} cannot be used: {error}. Take a folder that you may write to") from error

@@ -77,6 +77,11 @@ class Crew:
         self._stolen.clear()
         for station in self.stations.values():
             station.idle_since = None
+        self.call_back()
+
+    def call_back(self) -> None:
+        """Try sites again that were out, after a pause: those that are left may have no worker."""
+        for station in self.stations.values():
             if station.failure is not None:
                 station.come_back(self.clock())
 
@@ -120,10 +125,11 @@ class Crew:
         stranded: list[Task] = []
         for task in tasks:
             home = self.stations.get(task.site)
-            if home is not None and home.failure is None and task.site != but:
+            able = self.manned(task, but) if but else []  # it is sent there for its workers
+            if home is not None and home.failure is None and task.site != but and (not able or home in able):
                 home.waiting.append(task)
                 continue
-            best = self._next_best(task, but)
+            best = self._next_best(task, able or [station for station in self.alive if station.site != but], but)
             if best is None:
                 stranded.append(task)
             else:
@@ -191,7 +197,12 @@ class Crew:
             return 1.0
         return min((self.paces.seconds(station.site, rse) for rse in self.holders(task)), default=math.inf)
 
-    def _next_best(self, task: Task, but: str) -> Station | None:
+    def manned(self, task: Task, but: str) -> list[Station]:
+        """List other sites that have a worker and reach what a task reads."""
+        others = [station for station in self.alive if station.site != but and station.working]
+        return [station for station in others if math.isfinite(self._best_seconds(station, task))]
+
+    def _next_best(self, task: Task, among: Sequence[Station], but: str) -> Station | None:
         if not self.alive:
             failures = [station.failure for station in self.stations.values() if station.failure is not None]
             raise failures[-1] if failures else Unavailable("there is no site to work at", Kind.QUEUE_DOWN)
@@ -200,9 +211,7 @@ class Crew:
             seconds = self._best_seconds(station, task) * (1 + station.load / max(1, station.slots))
             return seconds, not station.working, station.site
 
-        others = [station for station in self.alive if station.site != but] or self.alive
-        best = min(others, key=finish)
+        best = min(among or self.alive, key=finish)
         if math.isfinite(finish(best)[0]):
             return best
         return next((station for station in self.alive if station.site == but == task.site), None)
-

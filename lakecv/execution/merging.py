@@ -73,9 +73,8 @@ def merge_parts(bench: Bench, task: Task) -> Done:
     sizes: list[int] = []
 
     def read(part: Outcome, wanted: Callable[[str], bool] | None) -> dict[str, Array]:
-        found = bench.area.arrays(part, wanted)
-        sizes.extend(values.nbytes for values in found.values())
-        return found
+        sizes.extend(piece.nbytes for piece in part.pieces if wanted is None or wanted(piece.name))
+        return bench.area.arrays(part, wanted)
 
     total.add_all(outcomes, read)
     return Done(total.arrays(), sum(sizes))

@@ -65,7 +65,7 @@ def may_pass(outcome: Outcome) -> bool:
 
 @dataclass(slots=True)
 class _Stage:
-    """One stage under way.  ``again`` are tasks whose last attempt is to be made elsewhere, with the site where they failed."""
+    """One stage under way.  ``again`` are tasks that are to be done elsewhere, with the site where they failed or were left."""
 
     crew: Crew
     name: str
@@ -90,6 +90,7 @@ class _Stage:
     def turn(self) -> None:
         """Look at every site once; where none had anything, no longer than a moment passes before the next look."""
         began, before = self.crew.clock(), len(self.done)
+        self.crew.call_back()
         alive = self.crew.alive
         wait = _WAIT_SECONDS if len(alive) == 1 else _TURN_SECONDS / len(alive)
         for station in alive:
@@ -105,8 +106,9 @@ class _Stage:
     def visit(self, station: Station, wait: float) -> None:
         """One look at one site: send what fits, take what is ready, give up what hangs.  Raises what its pool raises."""
         station.look(self.crew.clock())
-        if station.deserted(self.crew.clock()) and len(self.crew.alive) > 1:
-            self.send_out(self.unfinished(station.recall()), but=station.site)
+        if station.deserted(self.crew.clock()):
+            taken = station.recall(lambda task: bool(self.crew.manned(task, station.site)))
+            self.again += [(task, station.site) for task in taken]
         self.crew.steal(station)
         while station.waiting and station.free:
             station.submit(station.waiting.popleft(), self.crew.clock())
@@ -130,7 +132,7 @@ class _Stage:
             raise Unavailable(f"{station.unreachable} tasks in a row: {(outcome.error or ('', ''))[1]}", Kind.STORE_UNREACHABLE)
 
     def redirect(self) -> None:
-        """Make the last attempt of tasks at another site than before, where there is one."""
+        """Have tasks done at another site than before, where there is one."""
         again, self.again = self.again, []
         for site in {site for _, site in again}:
             self.send_out(self.unfinished([task for task, at in again if at == site]), but=site)

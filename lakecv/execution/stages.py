@@ -23,7 +23,7 @@ from lakecv.lake_io.read import ArrayReader
 from lakecv.numerics import exact
 from lakecv.numerics.sampling import pixel_hash, smallest
 from lakecv.numerics.tally import label_sums
-from lakecv.plan import Task
+from lakecv.plan import Outcome, Task
 from lakecv.ports import ReducibleModel
 from lakecv.sheet import Array, Sheet, Statistics
 
@@ -165,9 +165,9 @@ def pack_shard(bench: Bench, task: Task) -> Done:
         cut = block.window.intersect(shard.window)
         if cut is None:
             continue
-        part = _array_of(bench, block.index, spec.name)
-        read += part.nbytes
-        values[cut.slices(shard.window)] = part[cut.slices(block.window)]
+        part = _part_of(bench, block.index)
+        read += sum(piece.nbytes for piece in part.pieces if piece.name == spec.name)
+        values[cut.slices(shard.window)] = bench.run.arrays(part, spec.name.__eq__)[spec.name][cut.slices(block.window)]
     stored = put_checked(bench.home, f"{spec.name}/{shard.key}", encode_shard(shard_chunks(values, spec), spec))
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     limits = np.array([finite.min(), finite.max()] if finite.size else [], np.float64)
@@ -176,8 +176,8 @@ def pack_shard(bench: Bench, task: Task) -> Done:
     return Done({"limits": limits, "stored": facts, **({} if small is None else {OVERVIEW: small})}, read, stored.nbytes)
 
 
-def _array_of(bench: Bench, index: int, name: str) -> Array:
+def _part_of(bench: Bench, index: int) -> Outcome:
     outcome = bench.run.outcome(f"map/{index:06d}")
     if outcome is None:
         raise Corrupt(f"block {index} has no commit record though packing has begun", Kind.OBJECT_MISSING)
-    return bench.run.arrays(outcome, name.__eq__)[name]
+    return outcome

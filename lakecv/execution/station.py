@@ -50,10 +50,10 @@ class Station:
     said: list[str] = field(default_factory=list)
     idle_since: float | None = None
     absent_since: float | None = None
-    recalled: bool = False
     look_from: float = 0.0
     unreachable: int = 0
     _asked: float = -math.inf
+    _recall_from: float = -math.inf
     _try_from: float = 0.0
     _pause: float = _PAUSE_SECONDS
 
@@ -83,21 +83,27 @@ class Station:
             with self._at_work() as pool:
                 self.stands, self._asked = pool.standing(), now
             self.absent_since = None if self.stands.slots else now if self.absent_since is None else self.absent_since
-            self.recalled = self.recalled and self.absent_since is not None
 
     def deserted(self, now: float) -> bool:
-        """Say whether something was begun there, and no worker has been there for a while: nobody knows when one comes."""
-        begun = bool(self.running) or any(task.attempt > 1 for task in self.waiting)
-        return begun and not self.recalled and self.absent_since is not None and now - self.absent_since >= _DESERTED_SECONDS
+        """Say whether no worker has been there for a while: nobody knows when one comes.  Asked often, it says so once a second."""
+        if self.absent_since is None or now - self.absent_since < _DESERTED_SECONDS or now < self._recall_from:
+            return False
+        self._recall_from = now + 1.0
+        return True
 
-    def recall(self) -> list[Task]:
-        """Take back what was begun, once for each time that the site is deserted."""
-        self.cancel()
-        begun = [task for task, _ in self.running.values()] + [task for task in self.waiting if task.attempt > 1]
-        self.running.clear()
-        self.waiting = deque(task for task in self.waiting if task.attempt == 1)
-        self.recalled = True
-        return begun
+    def recall(self, able: Callable[[Task], bool]) -> list[Task]:
+        """Take back what was begun, of that what others can do; the rest waits for a worker."""
+        begun = [task for task, _ in self.running.values()]
+        if any(map(able, begun)):
+            self.cancel()
+            self.running.clear()
+        else:
+            begun = []
+        begun += [task for task in self.waiting if task.attempt > 1]
+        taken = [task for task in begun if able(task)]
+        self.forget(begun)
+        self.waiting.extendleft(task for task in reversed(begun) if not able(task))
+        return taken
 
     def submit(self, task: Task, now: float) -> None:
         """Send a task there."""

@@ -29,6 +29,7 @@ blosc.use_threads = False  # parallelism is over chunks; blosc's own pool also m
 _LEVEL = 1  # zstd level: 844 MB/s at 9.3:1 on counts; level 5 gains 5 % of size for a third of the speed
 _CRC_NBYTES = 4
 _BLOSC_HEADER_NBYTES = 16
+_FRAME_NBYTES = 1 << 30  # blosc takes less than 2 GiB at once
 _ABSENT = np.uint64(2**64 - 1)
 
 Bytes = bytes | bytearray | memoryview
@@ -51,9 +52,11 @@ def fill_value(spec: ArraySpec) -> float | int:
 
 
 def pack_values(values: Array) -> bytes:
-    """Compress an array."""
+    """Compress an array: one frame of blosc, or several where it is larger than one may be."""
     codec = blosc.Blosc(cname="zstd", clevel=_LEVEL, shuffle=blosc.Blosc.BITSHUFFLE, blocksize=0)
-    return bytes(codec.encode(np.ascontiguousarray(values)))
+    flat = np.ascontiguousarray(values).reshape(-1)
+    most = max(1, _FRAME_NBYTES // max(1, flat.itemsize))
+    return b"".join(bytes(codec.encode(flat[start : start + most])) for start in range(0, max(1, flat.size), most))
 
 
 def unpack_values(data: Bytes, dtype: str, shape: tuple[int, ...]) -> Array:
@@ -64,13 +67,30 @@ def unpack_values(data: Bytes, dtype: str, shape: tuple[int, ...]) -> Array:
     Corrupt
         If they are no array of this dtype and shape (``codec-failed``).
     """
-    kind, expected = np.dtype(dtype), math.prod(shape) * np.dtype(dtype).itemsize
-    if kind.hasobject or len(data) < _BLOSC_HEADER_NBYTES or int.from_bytes(data[4:8], "little") != expected:
+    kind, frames = np.dtype(dtype), _frames(memoryview(data))
+    expected = math.prod(shape) * kind.itemsize
+    if kind.hasobject or sum(nbytes for _, nbytes in frames) != expected:
         raise Corrupt(f"{len(data)} bytes do not decode to {shape} of {dtype}", Kind.CODEC_FAILED)
     values = np.empty(shape, kind)
-    if expected:
-        blosc.decompress(data, values)
+    flat, start = values.reshape(-1).view(np.uint8), 0
+    for frame, nbytes in frames:
+        if nbytes:
+            blosc.decompress(frame, flat[start : start + nbytes])
+        start += nbytes
     return values
+
+
+def _frames(data: memoryview) -> list[tuple[memoryview, int]]:
+    """Cut data into frames, each with the bytes that it decodes to; none where they do not add up."""
+    found: list[tuple[memoryview, int]] = []
+    start = 0
+    while start < len(data):
+        stop = start + int.from_bytes(data[start + 12 : start + 16], "little")
+        if not start + _BLOSC_HEADER_NBYTES <= stop <= len(data):
+            return []
+        found.append((data[start:stop], int.from_bytes(data[start + 4 : start + 8], "little")))
+        start = stop
+    return found
 
 
 def encode_chunk(values: Array, spec: ArraySpec) -> bytes:

@@ -49,12 +49,12 @@ class ReportData:
         return self.run.failed
 
     def label_areas(self) -> list[int]:
-        """Pixels of each label: the table ``area``, else counted in the first label map; empty where there is neither."""
+        """Pixels of each label: the table ``area``, else counted in a label map that is here whole; empty where there is neither."""
         for spec, table in self.tables:
             if spec.name == "area" and table.ndim == 1:
                 return [int(pixels) for pixels in table]
         for array, labels in self.images:
-            if array.role is Role.LABELS:
+            if array.role is Role.LABELS and labels.shape == array.shape:
                 present = labels[labels != no_data(array, labels)].astype(np.int64)
                 return [int(pixels) for pixels in np.bincount(present)]
         return []

@@ -71,7 +71,8 @@ def pictures(spec: ArraySpec, array: Array) -> Iterator[Picture]:
 def label_picture(spec: ArraySpec, labels: Array) -> Picture:
     """Draw a label map in the labels' colors; no data is transparent.  Large maps keep every n-th pixel."""
     step = max(1, math.ceil(max(labels.shape) / _EDGE))
-    small = labels[step // 2 :: step, step // 2 :: step]
+    top, left = (min(step // 2, size // 2) for size in labels.shape)
+    small = labels[top::step, left::step]
     nodata = no_data(spec, labels)
     absent = small == nodata
     count = int(small[~absent].max(initial=0)) + 1

@@ -215,12 +215,9 @@ def test_a_site_whose_jobs_wait_in_a_queue_for_ever_does_not_keep_its_blocks(clo
     assert pools["a"].submitted == []
 
 
-@pytest.mark.parametrize("returns", [False, True])
-def test_what_was_begun_at_a_site_that_lost_all_its_workers_is_done_elsewhere(returns, clock, area):
+def test_what_was_begun_at_a_site_that_lost_all_its_workers_is_done_elsewhere(clock, area):
     work = Work(by_url(area))
-    there = lambda now: 2 if now < 3 or (returns and now > 200) else 0  # noqa: E731
-    lost = Lost(work, clock, slots=there)
-    pools = {"a": lost, "b": Pool(work, clock)}
+    pools = {"a": Lost(work, clock, slots=lambda now: 2 if now < 3 else 0), "b": Pool(work, clock)}
     crew = crew_of(area, pools, clock, pace=paces(a="one:1 two:1", b="one:1 two:1"))
     done = run_stage(crew, "map", tasks(6, "a", "one", area=area) + tasks(6, "b", "two", area=area, first=6))
     assert len(done) == 12
@@ -247,13 +244,48 @@ def test_where_no_other_site_can_read_it_what_was_begun_stays(clock, area):
     assert clock() > 100
 
 
+def test_nothing_is_sent_from_one_deserted_site_to_another(clock, area):
+    work = Work(by_url(area))
+    pools = {"a": Lost(work, clock, slots=lambda now: 2 if now < 3 else 0), "b": Pool(work, clock),
+             "c": Pool(work, clock, slots=lambda _: 0)}  # fmt: skip
+    crew = crew_of(area, pools, clock, pace=paces(a="one:1", b="one:5", c="one:1"))
+    done = run_stage(crew, "map", tasks(6, "a", "one", area=area))
+    assert len(done) == 6
+    assert clock() < 100
+
+
+def test_a_site_that_is_deserted_for_a_while_keeps_what_another_lost_for_good_cannot_do(clock, area):
+    work = Work(by_url(area))
+    pools = {"a": Lost(work, clock, slots=lambda now: 2 if now < 3 else 0),
+             "b": Lost(work, clock, slots=lambda now: 0 if 52 <= now < 80 else 2)}  # fmt: skip
+    crew = crew_of(area, pools, clock, pace=paces(a="one:1", b="one:1"))
+    run_stage(crew, "map", tasks(6, "a", "one", area=area))
+    clock.sleep(50 - clock())
+    done = run_stage(crew, "next", tasks(20, "b", "one", area=area, stage="next"))
+    assert all(outcome.ok for outcome in done.values())
+    assert clock() < 150
+
+
+def test_where_the_lake_does_not_answer_a_recall_loses_nothing_and_blames_no_site(clock, area, monkeypatch):
+    work = Work(by_url(area))
+    pools = {"a": Lost(work, clock, slots=lambda now: 2 if now < 3 else 0), "b": Pool(work, clock)}
+    crew = crew_of(area, pools, clock, pace=paces(a="one:1", b="one:1"))
+
+    def away(_):
+        raise Unavailable("the lake does not answer", Kind.STORE_UNREACHABLE)
+
+    monkeypatch.setattr(area, "found", away)
+    with pytest.raises(Unavailable, match="the lake does not answer"):
+        run_stage(crew, "map", tasks(6, "a", "one", area=area))
+    assert crew.said == ()
+
+
 class Lost(Pool):
-    """A site of which what runs is lost with its workers: told for one of them, and nothing for what waited in its queue."""
+    """A site of which what runs is lost with its workers, and what waits in its queue stays there."""
 
     def outcomes(self, timeout_seconds):
-        if not self.slots(self.clock()) and self.ends:
-            *_, task = self.ends[0]
-            self.ends.clear()
+        while not self.slots(self.clock()) and self.ends:
+            *_, task = self.ends.pop()
             yield Outcome(task.key, 0.0, 0.0, 0, 0, "", task.attempt, error=("worker-lost", "it is gone"))
         yield from super().outcomes(timeout_seconds)
 
@@ -418,3 +450,13 @@ def test_a_site_that_came_back_works_in_the_next_stage(clock, area):
     run_stage(crew, "next", tasks(9, "a", "one", area=area, stage="next"))
     assert new.submitted
     assert len(crew.said) == 1
+
+
+def test_a_site_that_was_out_comes_back_within_a_stage_that_nobody_else_can_end(clock, area):
+    work = Work(by_url(area))
+    pools = {"a": Broken(work, clock, "outcomes", 1, GONE), "b": Pool(work, clock, slots=lambda _: 0)}
+    crew = crew_of(area, pools, clock, pace=NEAR)
+    crew.stations["a"].opened = lambda _: Pool(work, clock)
+    done = run_stage(crew, "map", halves(area))
+    assert {outcome.site for outcome in done.values()} == {"a"}
+    assert work.done_twice() == set()

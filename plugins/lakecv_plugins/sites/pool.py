@@ -42,7 +42,7 @@ once, and the kernel then clears the same pages for every block (twice the time 
 """
 
 
-_FREE_SECONDS = 2.0
+_FREE_SECONDS, _FETCH_SECONDS = 2.0, 30.0
 
 
 class DaskPool:
@@ -104,14 +104,14 @@ class DaskPool:
         self._client.cancel(futures, force=True)
 
     def _outcome(self, task: Task, future: Future) -> Outcome:
-        if future.status == "finished":
-            with suppress(CancelledError):  # the connection was cut before the result was here
-                outcome: Outcome
-                outcome, self._had[task.window.y0, task.window.x0] = future.result()
-                return outcome
-        kind, text = Kind.WORKER_LOST, "the connection to the scheduler was lost"
+        found = _result(future)
+        if found is not None:
+            self._had[task.window.y0, task.window.x0] = found[1]
+            return found[0]
+        kind, text = Kind.WORKER_LOST, "its result was lost with its worker, or the connection to the scheduler was"
         if future.status != "error":
             self._connected()
+            future.cancel(force=True)
         else:
             error = future.exception()
             kind = Kind.VERSIONS_DIFFER if isinstance(error, ImportError) else Kind.WORKER_LOST  # tasks raise nothing by themselves
@@ -132,6 +132,17 @@ class DaskPool:
             time.sleep(0.1)
         if self._client.status != "running":
             raise Unavailable("the Dask scheduler is gone, and its tasks with it", Kind.WORKER_LOST, "lakecv resume goes on with what is committed")
+
+
+def _result(future: Future) -> tuple[Outcome, str] | None:
+    """Fetch a result from its worker; None where it is lost: Dask would compute it anew, and wait for a worker for ever."""
+    until = time.monotonic() + _FETCH_SECONDS
+    with suppress(CancelledError):  # the connection was cut before the result was here
+        while future.status == "finished" and time.monotonic() < until:
+            with suppress(TimeoutError):
+                found: tuple[Outcome, str] = future.result(timeout=1.0)
+                return found
+    return None
 
 
 def _placed(work: Callable[[Task], Outcome], task: Task) -> tuple[Outcome, str]:

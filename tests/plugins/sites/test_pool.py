@@ -7,7 +7,7 @@ import pytest
 from distributed import Client, LocalCluster
 from lakecv_plugins.sites.address import AddressSite
 from lakecv_plugins.sites.coming import ComingPool
-from lakecv_plugins.sites.pool import DaskPool
+from lakecv_plugins.sites.pool import DaskPool, _result
 
 from lakecv.errors import Infeasible, InvalidInput, Kind, Unavailable
 from lakecv.ports import Standing
@@ -168,3 +168,23 @@ def test_a_task_whose_worker_is_gone_with_all_others_runs_on_the_next_that_comes
 
 def _count(dask_scheduler):
     return len(dask_scheduler.workers)
+
+
+class Fetched:
+    """A future whose result lies at a worker that is gone: asked for it, Dask would compute it anew and waits for a worker."""
+
+    def __init__(self):
+        self.status, self.asked = "finished", 0
+
+    def result(self, timeout):
+        assert timeout < 5
+        self.asked += 1
+        if self.asked == 2:
+            self.status = "pending"
+        raise TimeoutError
+
+
+def test_a_result_that_went_with_its_worker_is_lost_and_not_waited_for():
+    future = Fetched()
+    assert _result(future) is None
+    assert future.asked == 2
