@@ -63,7 +63,7 @@ def demonstrate(cube: Cube, mbit: float, *, one_network: bool = False) -> list[M
     how = f"in one network ({reason}): a relay slows and counts what would cross a link" if reason else "each in a namespace of its own"
     _say(f"two sites, {mbit:g} Mbit/s between them, {how}")
     placements, passes = ((PLANNED,), 10) if cube == LARGE else (PLACEMENTS, 2)
-    with _hearing_again(), _folder() as folder, two_sites(folder, namespaces=not reason) as two:
+    with _as_before(), _folder() as folder, two_sites(folder, namespaces=not reason) as two:
         try:
             return measure(two, mbit, cube, placements, options={**_OPTIONS, "passes": passes}, say=_say)
         finally:
@@ -143,13 +143,17 @@ def _sweep_dead() -> None:
 
 
 @contextmanager
-def _hearing_again() -> Iterator[None]:
-    before = [signal.getsignal(number) for number in _SIGNALS]
+def _as_before() -> Iterator[None]:
+    """Leave signals, environment and the folder for temporary files as they were."""
+    before, environment, temporary = [signal.getsignal(number) for number in _SIGNALS], dict(os.environ), tempfile.tempdir
     try:
         yield
     finally:
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(environment)
+        tempfile.tempdir = temporary
 
 
 def _be_deaf() -> None:
