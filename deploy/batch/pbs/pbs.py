@@ -37,6 +37,7 @@ UNKNOWN_JOB, UNKNOWN_QUEUE, FINISHED, BUSY = 15001 & 255, 15018 & 255, 15139 & 2
 LOST, OVERTIME, SIGNALLED = -4, -29, 256
 SERVER = "shim"
 POLL_SECONDS = 0.02
+DYING_SECONDS = 30.0  # a busy machine takes its time to end what was killed
 
 
 def qsub(words: list[str]) -> int:
@@ -146,16 +147,24 @@ def _shell(script: Path) -> list[str]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> int:
-    """End what is left of a job's group, first by SIGTERM; tell how its script ended."""
-    deadline = time.monotonic() + float(os.environ["LAKECV_PBS_KILL_DELAY"])
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    """End what is left of a job's group, first by SIGTERM, and wait until all of it is gone; tell how its script ended."""
+    for number, seconds in ((signal.SIGTERM, float(os.environ["LAKECV_PBS_KILL_DELAY"])), (signal.SIGKILL, DYING_SECONDS)):
+        deadline = time.monotonic() + seconds
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
-            while number == signal.SIGTERM and time.monotonic() < deadline:
-                child.poll()
-                os.killpg(child.pid, 0)  # raises once nobody is left
-                time.sleep(POLL_SECONDS)
+        while (child.poll() is None or _alive(child.pid)) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
     return child.wait()
+
+
+def _alive(group: int) -> bool:
+    """Whether any process of a group runs; the dead that nobody has waited for do not (`kill` with 0 finds these too)."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its = path.read_text().rpartition(")")[2].split()[:3]
+            if int(its) == group and state not in "ZX":
+                return True
+    return False
 
 
 def _deliver(spooled: Path, to: Path) -> None:
