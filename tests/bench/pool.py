@@ -58,7 +58,7 @@ def _stage(pool, url, blocks):
     area = RunArea(registry.open_objects(url), None)
     area.near = {}
     crew = Crew(area, {"local": Station("local", pool, pool.standing().slots)}, plan, Paces(paces), ["local"], _unseen, 600.0, time.monotonic())
-    tasks = [Task(url, "map", StageKind.MAP, 0, index, Window(0, 1, 0, 1), site="local", rse="local") for index in range(blocks)]
+    tasks = [Task(url, "map", StageKind.MAP, 0, index, Window(index, index + 1, 0, 1), site="local", rse="local") for index in range(blocks)]
     began = time.perf_counter()
     done = run_stage(crew, "map", tasks)
     seconds = time.perf_counter() - began

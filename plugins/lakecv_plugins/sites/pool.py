@@ -25,6 +25,7 @@ __all__ = ["DASK", "ENVIRONMENT", "DaskPool", "own_main", "threads_of", "uninter
 DASK = {
     "distributed.scheduler.allowed-failures": 1,
     "distributed.scheduler.work-stealing": True,
+    "distributed.scheduler.work-stealing-interval": "10ms",  # a steal that hits what already runs is tried again only then
     "distributed.worker.multiprocessing-method": "spawn",
     "distributed.admin.tick.limit": "1h",
     "distributed.logging": {"distributed": "critical"},
@@ -64,7 +65,7 @@ class DaskPool:
         packs = task.kind is StageKind.PACK  # reads parts, not sheets, and all shards of a small result begin at the same pixel
         worker = None if packs else self._had.get((task.window.y0, task.window.x0))
         near: dict[str, Any] = {"workers": [worker], "allow_other_workers": True} if worker else {}
-        key = f"{task.key}@{task.attempt}-{time.monotonic_ns()}"
+        key = (task.stage, task.key, task.attempt, time.monotonic_ns())  # by the first one Dask learns how long tasks take
         future = self._client.submit(_placed, self._work, task, key=key, pure=False, retries=0, **near)
         self._futures[task.key] = future
         future.add_done_callback(lambda done: self._finished.put((task, done)))

@@ -88,6 +88,16 @@ def test_a_block_whose_worker_is_gone_runs_at_another(client):
     assert len(drive(pool, tasks(1), seconds=10)[0]) == 1
 
 
+def test_dask_learns_how_long_tasks_of_a_stage_take(client):
+    """It can neither hold tasks back nor balance them where it knows only tasks of unknown length."""
+    drive(DaskPool(client, echo, ready), tasks(8), seconds=10)
+    assert client.run_on_scheduler(_learnt) == {tasks(1)[0].stage}
+
+
+def _learnt(dask_scheduler):
+    return {name for name, prefix in dask_scheduler.task_prefixes.items() if prefix.duration_average >= 0 and "_learnt" not in name}
+
+
 def lacks(task):
     raise ModuleNotFoundError(f"No module named 'lakecv.{task.index}'")
 
