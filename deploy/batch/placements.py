@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ memory = "2GiB"
 [batch]
 interface = "{interface}"
 folder = "{folder}/jobs"
-directives = ["--partition={partitions}"]
+directives = ["--partition={partitions}", "--exclusive"]
 prologue = ["{prologue}"]
 walltime = "01:00:00"
 """
@@ -96,9 +97,14 @@ class Measured:
     digest: str
 
     @property
+    def ways(self) -> tuple[int, ...]:
+        """Bytes between the two sites, each way."""
+        return tuple(nbytes for link, nbytes in self.links.items() if DRIVER not in link)
+
+    @property
     def wan_nbytes(self) -> int:
         """Bytes between the two sites, both ways."""
-        return sum(nbytes for link, nbytes in self.links.items() if DRIVER not in link)
+        return sum(self.ways)
 
     @property
     def driver_nbytes(self) -> int:
@@ -132,14 +138,22 @@ def _measured(
 ) -> Measured:
     lake.change = _CHANGES[placement]
     watch.seconds.clear()
-    before, clock = count(), time.perf_counter()
+    jobs, before, clock = _jobs(), count(), time.perf_counter()
     run = lake.run("kmeans", _DID, site=_ANYWHERE if placement == "unpinned" else "auto", options=options, again=True)
     seconds, after = time.perf_counter() - clock, count()
     if run.state is not RunState.DONE:
         raise RuntimeError(f"{placement}: {[outcome.error for outcome in run.failed][:1]}")
+    if (used := {site for job, site in _jobs().items() if job not in jobs}) != {*SITES}:
+        raise RuntimeError(f"{placement}: jobs ran only at {', '.join(used)}, so this says nothing of placement")
     over_all = [spent for stage, spent in watch.seconds.items() if _OVER_ALL.fullmatch(stage)]
     links = {link: after[link] - before[link] for link in after}
     return Measured(placement, run, len(over_all), sum(over_all), seconds, links, lake.show(str(run.output)).digest)
+
+
+def _jobs() -> dict[str, str]:
+    """Jobs that Slurm knows of, also those that are over, with the site of each."""
+    told = subprocess.run(["squeue", "--noheader", "--states=all", "--format=%i %P"], check=True, capture_output=True, text=True, timeout=60)  # noqa: S607
+    return dict(line.split() for line in told.stdout.splitlines())
 
 
 class _Stages:

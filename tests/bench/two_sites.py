@@ -25,7 +25,7 @@ def measure(*, toy=False):
         found = demo.demonstrate(demo.SMALL, _MBIT)
         near, *others = (each.pass_seconds for each in found)
         seconds = " / ".join(f"{each.pass_seconds:.1f} ({each.seconds:.1f})" for each in found)
-        wan = " / ".join(f"{each.wan_nbytes / 1e6:,.0f}" for each in found)
+        wan = " / ".join(" + ".join(f"{nbytes / 1e6:,.0f}" for link, nbytes in each.links.items() if "driver" not in link) for each in found)
         yield Row(TIMES, (f"{demo.SMALL.nbytes / 1e6:.0f} MB x {found[0].npasses}", seconds, *(f"{each / near:.1f} x" for each in others), wan, _same(found)))
 
 
