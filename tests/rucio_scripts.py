@@ -43,11 +43,16 @@ class Run:
 
 
 def plain(found, *, daemons):
-    """Strip what differs from server to server: times, ids, signatures, order."""
+    """Strip what differs from server to server: times, ids, signatures, order.
+
+    Two signatures of one url are one if they were made in the same second: of both the first counts, as of one.
+    """
     if isinstance(found, Mapping):
         gone = {"error", "locks_replicating_cnt", "locks_stuck_cnt"} if daemons else set()
         kept = {key: one for key, one in found.items() if key not in gone and not VOLATILE.search(key)}
-        return {plain(key, daemons=daemons): plain(one, daemons=daemons) for key, one in kept.items()}
+        return {plain(key, daemons=daemons): plain(one, daemons=daemons) for key, one in reversed(kept.items())}
+    if isinstance(found, list) and all(isinstance(one, str) for one in found):
+        return sorted({plain(one, daemons=daemons) for one in found})
     if isinstance(found, list):
         return sorted((plain(one, daemons=daemons) for one in found), key=lambda one: json.dumps(one, sort_keys=True))
     if isinstance(found, float) and math.isinf(found):
