@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import pairwise
 
 from lakecv.errors import InvalidInput, Kind, NotFound, nearest
@@ -92,6 +93,7 @@ class CellGrid:
 
     A chunk is cut into equal cells of at most ``CELL_PIXELS`` pixels, so a cell never crosses a chunk.  The grid follows
     from how the input is stored, never from a plan: this is what makes every sum independent of the blocks.
+    ``offset`` are rows and columns of the first chunks that lie before the picture: it is a window of a larger one.
 
     Examples
     --------
@@ -103,23 +105,34 @@ class CellGrid:
     ny: int
     nx: int
     chunk: tuple[int, int]
+    offset: tuple[int, int] = (0, 0)
 
     @property
     def cell(self) -> tuple[int, int]:
         """Height and width of a full cell; arrays given to models are padded to this."""
-        return _cut(*(min(size, side) for size, side in zip((self.ny, self.nx), self.chunk, strict=True)))
+        return _cut(*(min(self._end(along), self.chunk[along]) for along in (0, 1)))
 
     @property
     def window(self) -> Window:
         """The whole picture."""
         return Window(0, self.ny, 0, self.nx)
 
+    def edges(self, along: int) -> tuple[int, ...]:
+        """First row (or column, ``along`` 1) of each chunk, and the end of the picture."""
+        chunk, offset, end = self.chunk[along], self.offset[along], self._end(along)
+        return (0, *(edge - offset for edge in range(chunk, end, chunk)), end - offset)
+
+    def chunks(self, window: Window) -> Iterator[Window]:
+        """Cut a window at the edges of chunks, row by row."""
+        rows, columns = (self._between(start, stop, along) for along, (start, stop) in enumerate(_sides(window)))
+        yield from (Window(y0, y1, x0, x1) for y0, y1 in pairwise(rows) for x0, x1 in pairwise(columns))
+
     def cells(self, window: Window) -> Iterator[Cell]:
         """Cells inside a window that is made of whole chunks, row by row, with their index in the whole picture."""
-        columns = self._before(self.nx, 1)
+        across, columns = self._before(self.nx, 1), list(enumerate(self._spans(window.x0, window.x1, 1), self._before(window.x0, 1)))
         for row, (y0, y1) in enumerate(self._spans(window.y0, window.y1, 0), self._before(window.y0, 0)):
-            for column, (x0, x1) in enumerate(self._spans(window.x0, window.x1, 1), self._before(window.x0, 1)):
-                yield Cell(row * columns + column, Window(y0, y1, x0, x1))
+            for column, (x0, x1) in columns:
+                yield Cell(row * across + column, Window(y0, y1, x0, x1))
 
     def at(self, index: int) -> Cell:
         """Cell of a given index in the whole picture."""
@@ -129,29 +142,44 @@ class CellGrid:
     def __len__(self) -> int:
         return self._before(self.ny, 0) * self._before(self.nx, 1)
 
+    def _end(self, along: int) -> int:
+        """End of the picture, counted from the edge of its first chunk."""
+        return (self.ny, self.nx)[along] + self.offset[along]
+
+    def _between(self, start: int, stop: int, along: int) -> list[int]:
+        """Both ends, and the edges of chunks between them."""
+        chunk, offset = self.chunk[along], self.offset[along]
+        first = (start + offset) // chunk * chunk + chunk
+        return [start, *(edge - offset for edge in range(first, stop + offset, chunk)), stop]
+
     def _spans(self, start: int, stop: int, along: int) -> list[tuple[int, int]]:
-        """First and last pixel of each cell between two chunk boundaries."""
-        chunk, cell = self.chunk[along], self.cell[along]
-        return [
-            (first, min(first + cell, base + chunk, stop))
-            for base in range(start, stop, chunk)
-            for first in range(base, min(base + chunk, stop), cell)
-        ]
+        """First and last pixel of each cell between two edges of chunks."""
+        first, spans = self._before(start, along), list[tuple[int, int]]()
+        while not spans or spans[-1][1] < stop:
+            spans.append(self._span(first + len(spans), along))
+        return [(begin, min(end, stop)) for begin, end in spans]
 
     def _span(self, number: int, along: int) -> tuple[int, int]:
         """First and last pixel of the cell of a given number along one axis."""
-        size, chunk, cell = (self.ny, self.nx)[along], self.chunk[along], self.cell[along]
-        whole, rest = divmod(number, math.ceil(min(chunk, size) / cell))
+        chunk, cell, offset, end = self.chunk[along], self.cell[along], self.offset[along], self._end(along)
+        whole, rest = divmod(number + offset // cell, math.ceil(min(chunk, end) / cell))
         start = whole * chunk + rest * cell
-        return start, min(start + cell, (whole + 1) * chunk, size)
+        return max(start - offset, 0), min(start + cell, (whole + 1) * chunk, end) - offset
 
     def _before(self, position: int, along: int) -> int:
-        """How many cells start before a chunk boundary (or the far edge) along one axis."""
-        chunk, cell = self.chunk[along], self.cell[along]
-        whole, rest = divmod(position, chunk)
-        return whole * math.ceil(min(chunk, (self.ny, self.nx)[along]) / cell) + math.ceil(rest / cell)
+        """How many cells start before an edge of chunks (or the end of the picture) along one axis."""
+        if position == 0:
+            return 0
+        chunk, cell, offset = self.chunk[along], self.cell[along], self.offset[along]
+        whole, rest = divmod(position + offset, chunk)
+        return whole * math.ceil(min(chunk, self._end(along)) / cell) + math.ceil(rest / cell) - offset // cell
 
 
+def _sides(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (window.y0, window.y1), (window.x0, window.x1)
+
+
+@cache
 def _cut(height: int, width: int) -> tuple[int, int]:
     """Halve the longer side until a cell holds at most ``CELL_PIXELS``; equal parts, rounded up."""
     rows = columns = 1
@@ -333,11 +361,15 @@ class ArraySpec:
 
 @dataclass(frozen=True, slots=True)
 class CubeSpec:
-    """A dataset's shape: one grid, one spectral axis, named arrays on them (the main one first) and tables."""
+    """A dataset's shape: one grid, one spectral axis, named arrays on them (the main one first) and tables.
+
+    ``offset`` are rows and columns of its first chunks that it leaves out: it is a window of a stored cube.
+    """
 
     grid: Grid
     axis: SpectralAxis | None
     arrays: tuple[ArraySpec, ...]
+    offset: tuple[int, int] | None = None
 
     @property
     def main(self) -> ArraySpec:
@@ -348,7 +380,7 @@ class CubeSpec:
     def cells(self) -> CellGrid:
         """Cells of the main array: the unit of arithmetic of every model that reads this dataset."""
         chunk_y, chunk_x = self.main.chunks[:2]
-        return CellGrid(self.grid.ny, self.grid.nx, (chunk_y, chunk_x))
+        return CellGrid(self.grid.ny, self.grid.nx, (chunk_y, chunk_x), self.offset or (0, 0))
 
     @property
     def nbytes(self) -> int:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lakecv.canonical import digest
-from lakecv.cube import ArraySpec
+from lakecv.cube import ArraySpec, CubeSpec
+from lakecv.selection import Selection
 
 __all__ = ["Input", "Job", "Link", "Scalar", "StageKind", "TableSpec", "Workload"]
 
@@ -75,7 +76,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is computed.  A chain of links: each reads the main output of the one before; the first reads the input."""
+    """What is computed.  A chain of links: each reads the main output of the one before; the first reads the input.
+
+    ``selection`` is the part of the input that it reads, None = all of it.
+    """
 
     links: tuple[Link, ...]
     seed: int
@@ -83,11 +87,16 @@ class Job:
     scope: str
     state: tuple[str, str] | None = None
     keep: tuple[str, ...] = ()
+    selection: Selection | None = None
 
     @property
     def name(self) -> str:
         """The chain as the user writes it, such as ``pca+kmeans``."""
         return "+".join(link.model for link in self.links)
+
+    def selected(self, cube: CubeSpec) -> CubeSpec:
+        """Describe what the first link reads of a stored cube."""
+        return cube if self.selection is None else self.selection.of(cube)
 
     @property
     def digest(self) -> str:

@@ -46,6 +46,27 @@ def test_a_cell_never_crosses_a_chunk(ny, nx, chunk):
         assert cell.window.x0 // chunk[1] == (cell.window.x1 - 1) // chunk[1]
 
 
+@given(sides, sides, chunks, st.data())
+def test_the_cells_of_a_part_lie_on_the_chunks_of_the_whole(ny, nx, chunk, data):
+    y0, x0 = data.draw(st.integers(0, ny - 1)), data.draw(st.integers(0, nx - 1))
+    part = Window(y0, data.draw(st.integers(y0 + 1, ny)), x0, data.draw(st.integers(x0 + 1, nx)))
+    grid = CellGrid(part.height, part.width, chunk, (y0 % chunk[0], x0 % chunk[1]))
+    covered = np.zeros((part.height, part.width), int)
+    cells = list(grid.cells(grid.window))
+    for number, cell in enumerate(cells):
+        assert cell.index == number
+        assert grid.at(number) == cell
+        covered[cell.window.slices()] += 1
+        assert cell.window.height <= grid.cell[0]
+        assert cell.window.width <= grid.cell[1]
+        assert (cell.window.y0 + y0) // chunk[0] == (cell.window.y1 - 1 + y0) // chunk[0]
+        assert (cell.window.x0 + x0) // chunk[1] == (cell.window.x1 - 1 + x0) // chunk[1]
+    assert (covered == 1).all()
+    assert len(grid) == len(cells)
+    in_chunks = sorted((cell for place in grid.chunks(grid.window) for cell in grid.cells(place)), key=lambda cell: cell.index)
+    assert in_chunks == cells
+
+
 def test_windows_intersect_as_rectangles_do():
     assert Window(0, 4, 0, 4).intersect(Window(2, 6, 3, 9)) == Window(2, 4, 3, 4)
     assert Window(0, 4, 0, 4).intersect(Window(4, 6, 0, 4)) is None

@@ -16,6 +16,7 @@ from lakecv.job import Job, Link, Scalar
 from lakecv.plan import Plan
 from lakecv.ports import Model
 from lakecv.records import Dataset
+from lakecv.selection import Selection
 
 __all__ = ["command_of", "make_job", "option_cards"]
 
@@ -24,7 +25,7 @@ _KEEP = "keep"
 
 def make_job(
     models: str, dataset: Dataset, *, options: Mapping[str, Scalar], seed: int, scope: str,
-    state: tuple[str, str] | None = None,
+    state: tuple[str, str] | None = None, selection: Selection | None = None,
 ) -> Job:
     """Make a job; options that are not given get their defaults, so that a default that changes changes the digest.
 
@@ -43,7 +44,7 @@ def make_job(
     links = tuple(
         Link(model.name, model.version, _complete(model, share)) for model, share in zip(live, shares, strict=True)
     )
-    return Job(links, seed, ((str(dataset.did), dataset.digest),), scope, state, keep)
+    return Job(links, seed, ((str(dataset.did), dataset.digest),), scope, state, keep, selection)
 
 
 def option_cards(model: Model[Any]) -> tuple[OptionCard, ...]:
@@ -141,4 +142,5 @@ def command_of(job: Job, plan: Plan, dataset: Dataset, to: str | None) -> str:
     state = [f"--state {job.state[0]}"] if job.state else []
     sets += [f"--set keep={','.join(job.keep)}"] if job.keep else []
     where = [f"--site {plan.site}", f"--scope {job.scope}", *([f"--to {to}"] if to else [])]
-    return " ".join(["lakecv run", job.name, str(dataset.did), *where, f"--seed {job.seed}", *state, *sets])
+    part = job.selection.parts if job.selection else ()
+    return " ".join(["lakecv run", job.name, str(dataset.did), *part, *where, f"--seed {job.seed}", *state, *sets])

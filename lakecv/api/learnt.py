@@ -19,6 +19,7 @@ from lakecv.lake_io.copies import Seen, ignore
 from lakecv.plan import Run
 from lakecv.ports import CatalogBackend
 from lakecv.records import DID, Dataset
+from lakecv.selection import Selection
 from lakecv.sheet import State
 
 __all__ = ["job_with_state", "load_states", "state_key"]
@@ -31,7 +32,7 @@ def state_key(link: int) -> str:
 
 def job_with_state(
     lake: str, catalog: CatalogBackend, learnt: Dataset, models: str, dataset: Dataset, *, options: Mapping[str, Scalar],
-    seed: int, scope: str,
+    seed: int, scope: str, selection: Selection | None = None,
 ) -> Job:
     """Make the job that applies what a result has learnt; options are those it was learnt with.
 
@@ -48,10 +49,11 @@ def job_with_state(
             f"lakecv run {record.job.name} {dataset.did} --state {learnt.did}",
         )
     own = {f"{link.model}.{name}": value for link in record.job.links for name, value in link.options}
-    job = make_job(models, dataset, options={**own, **options}, seed=seed, scope=scope, state=(str(learnt.did), learnt.digest))
+    state = (str(learnt.did), learnt.digest)
+    job = make_job(models, dataset, options={**own, **options}, seed=seed, scope=scope, state=state, selection=selection)
     for mine, theirs in zip(job.links, record.job.links, strict=True):
         _check_link(mine, theirs, learnt.did)
-    _check_channels(catalog, record, learnt.did, dataset)
+    _check_channels(catalog, record, learnt.did, dataset, job)
     return job
 
 
@@ -88,13 +90,13 @@ def _check_link(mine: Link, theirs: Link, did: DID) -> None:
         )
 
 
-def _check_channels(catalog: CatalogBackend, record: Run, did: DID, dataset: Dataset) -> None:
+def _check_channels(catalog: CatalogBackend, record: Run, did: DID, dataset: Dataset, job: Job) -> None:
     """Compare with the cube it was learnt on, where that is still in the catalog."""
     try:
-        before = _channels(catalog.lookup(DID.parse(record.job.inputs[0][0])).cube)
+        before = _channels(record.job.selected(catalog.lookup(DID.parse(record.job.inputs[0][0])).cube))
     except NotFound:
         return
-    now = _channels(dataset.cube)
+    now = _channels(job.selected(dataset.cube))
     if before != now:
         raise InvalidInput(
             f"{did} was learnt on {before} channels; {dataset.did} has {now}", Kind.AXIS_MISMATCH,

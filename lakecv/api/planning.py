@@ -8,7 +8,7 @@ from dataclasses import replace
 from lakecv import config
 from lakecv.api import replicating
 from lakecv.config import Settings
-from lakecv.cube import Block, Role, Window
+from lakecv.cube import Block, Window
 from lakecv.execution.chain import build_chain, stored_outputs
 from lakecv.job import Job
 from lakecv.lake_io.layout import lay_out, shards
@@ -18,6 +18,7 @@ from lakecv.planning.make import Wish, make_plan
 from lakecv.planning.rates import Rates
 from lakecv.ports import CatalogBackend, StorageElements
 from lakecv.records import Dataset
+from lakecv.selection import Selection
 from lakecv.site import Site
 
 __all__ = ["AUTO", "plan_job"]
@@ -34,10 +35,10 @@ def plan_job(
 ) -> Plan:
     """Plan a job at a site, or over all (:data:`AUTO`), by what was learnt; errors as of :func:`lakecv.planning.make.make_plan`."""
     replicating.check_home(catalog, to)
-    chain = build_chain(job, dataset.cube)
+    chain = build_chain(job, job.selected(dataset.cube))
     outputs = tuple(lay_out(spec) for spec in stored_outputs(chain, job.keep))
     home = to or (None if isinstance(catalog, StorageElements) else LOCAL)  # without storage elements all results lie in the lake
-    wish = Wish(job, dataset, tuple(link.workload for link in chain), outputs, home, _holders(dataset))
+    wish = Wish(job, dataset, tuple(link.workload for link in chain), outputs, home, _holders(job, dataset))
     asked = site or settings.site
     sites, left_out = _sites(asked, settings)
     made = make_plan(wish, sites, rates=rates, asked=asked, ignore_locality=ignore_locality, given=blocks)
@@ -45,15 +46,17 @@ def plan_job(
     return replace(made, reasons=(*made.reasons, *left_out, *untried))
 
 
-def _holders(dataset: Dataset) -> Callable[[Window], tuple[int, ...]] | None:
-    """Say which replicas hold what a window reads; None where each one that can be read holds all."""
+def _holders(job: Job, dataset: Dataset) -> Callable[[Window], tuple[int, ...]] | None:
+    """Say which replicas hold what a window of the selected cube reads; None where each one that can be read holds all."""
     if all(replica.keys is None for replica in dataset.replicas):
         return None
     held = [None if replica.keys is None else frozenset(replica.keys) for replica in dataset.replicas]
-    arrays = [spec for spec in dataset.cube.arrays if spec is dataset.cube.main or spec.role is Role.MASK]
+    selection = job.selection or Selection()
+    arrays = [dataset.cube.array(spec.name) for spec in selection.of(dataset.cube).arrays]
 
     def holders(window: Window) -> tuple[int, ...]:
-        needed = {f"{dataset.path_of(spec.name)}/{shard.key}".replace("/", ".") for spec in arrays for shard in shards(spec, window)}
+        stored = selection.stored(window)
+        needed = {f"{dataset.path_of(spec.name)}/{shard.key}".replace("/", ".") for spec in arrays for shard in shards(spec, stored)}
         return tuple(number for number, keys in enumerate(held) if keys is None or needed <= keys)
 
     return holders

@@ -30,6 +30,7 @@ from lakecv.errors import Conflict, Corrupt, Kind, LakeCVError, NotFound, Unavai
 from lakecv.execution.chain import ChainLink, build_chain, of_model
 from lakecv.execution.crew import Crew, Paces
 from lakecv.execution.drive import BlocksFailed, Computed, drive
+from lakecv.execution.masks import MASK
 from lakecv.execution.runarea import RunArea
 from lakecv.execution.stages import LABEL_COUNTS, LABEL_SUMS, label_exponent
 from lakecv.execution.station import manned
@@ -49,7 +50,7 @@ from lakecv.site import Site
 
 __all__ = ["REPORT", "Finished", "Runs"]
 
-REPORT = "report.html"
+REPORT, MASK_KEY = "report.html", "mask.safetensors"
 _SETUP = re.compile(work_prefix(f"({RUN.pattern})") + r"/setup\.json", re.ASCII)
 _RECORD = re.compile(run_key(f"({RUN.pattern})").replace(".", r"\."), re.ASCII)
 _WATCH_SECONDS, _MOST_TAKEN = 0.5, 100
@@ -89,8 +90,8 @@ class Runs:
             self._areas[run] = RunArea(registry.open_objects(join_url(self.lake, work_prefix(run))), registry.open_objects)
         return self._areas[run]
 
-    def begin(self, job: Job, dataset: Dataset, plan: Plan, *, again: bool, command: str, states: tuple[State, ...]) -> str:
-        """Find the run of a job, or claim an output for a new one; returns the run's id."""
+    def begin(self, job: Job, dataset: Dataset, plan: Plan, *, again: bool, command: str, given: Mapping[str, State]) -> str:
+        """Find the run of a job, or claim an output for a new one that is ``given`` these states; returns the run's id."""
         if not again:
             found = self._same(job, dataset)
             if found is not None:
@@ -100,8 +101,8 @@ class Runs:
         claim = self._claim(job, dataset, again=again)
         run = claim.write_id
         area = self.area(run)
-        for number, state in enumerate(states):
-            area.give(number, state)
+        for stage, state in given.items():
+            area.give(stage, state)
         home = place(self.catalog, claim.did, run, plan.home)
         area.start(Setup(run, self.lake, _with_areas(plan, run), dataset, claim.did, home.url, claim.created, command))
         return run
@@ -244,7 +245,7 @@ class Runs:
         return self.objects.head(run_key(run)) is not None
 
     def _work(self, area: RunArea, setup: Setup, sites: Callable[[str], Site]) -> Run:
-        chain = build_chain(setup.plan.job, setup.dataset.cube)
+        chain = build_chain(setup.plan.job, setup.plan.input)
         try:
             computed = self._drive(area, setup, sites, chain)
         except (BlocksFailed, LakeCVError) as err:
@@ -276,6 +277,7 @@ class Runs:
         home = registry.open_objects(locate(self.lake, setup.home))
         artifacts = {REPORT: page, "run.json": dump(run)}
         artifacts |= {state_key(i): area.state_bytes(stage) for i, stage in enumerate(computed.states) if stage}
+        artifacts |= {MASK_KEY: area.state_bytes(MASK)} if plan.job.selection is not None and plan.job.selection.mask is not None else {}
         cube = CubeSpec(plan.input.grid, plan.input.axis if _has_axis(computed.arrays, tables) else None, computed.arrays)
         specs = {table_spec(spec.name, spec.dims, values, spec.title, spec.unit): values for spec, values in tables}
         done = publish(home, cube, computed.stored, tables=specs, artifacts=artifacts)

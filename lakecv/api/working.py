@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -18,8 +19,10 @@ from lakecv.api.opened import Opened
 from lakecv.api.planning import plan_job
 from lakecv.api.rates import known_rates
 from lakecv.api.running import REPORT
+from lakecv.api.selecting import Part, Selected, select
 from lakecv.errors import Kind, NotFound
 from lakecv.job import Job, Scalar
+from lakecv.lake_io.place import is_run
 from lakecv.plan import Plan, Progress, Run
 from lakecv.records import Dataset
 
@@ -37,6 +40,10 @@ class Asked(TypedDict, total=False):
     to: str | None
     again: bool
     ignore_locality: bool
+    window: str | None
+    axis: Sequence[str]
+    mask: str | None
+    detector: str | None
 
 
 class Working(Opened):
@@ -45,6 +52,7 @@ class Working(Opened):
     def plan(
         self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
         state: str | None = None, scope: str | None = None, to: str | None = None, ignore_locality: bool = False,
+        window: str | None = None, axis: Sequence[str] = (), mask: str | None = None, detector: str | None = None,
     ) -> Plan:
         """Plan a run: nothing is computed, nothing written.
 
@@ -68,20 +76,32 @@ class Working(Opened):
             Storage element that the result goes to; else the one that most of the input is read from.
         ignore_locality : bool
             Do not prefer sites near the data.
+        window : str, optional
+            Rows and columns that are read, ``y0:y1,x0:x1``, ends not included; the result has that size.
+        axis : sequence of str
+            Ranges of the spectral axis that are read, such as ``1.5:20keV`` or ``10:200ch``; one that begins with ``!`` is left out.
+        mask : str, optional
+            ``DID#array``, ``file#array`` or a file of the image's shape: pixels that are 0 there are left out of everything and have
+            no data in the result; ``DID#labels=2,5`` uses those with one of these values.
+        detector : str, optional
+            Array that is read in place of the main one.
 
         Raises
         ------
+        InvalidInput
+            If what is to be read names nothing of the dataset.
         Denied
             If the result may not fit there (kind ``quota-exceeded``).
         """
         dataset = self.show(did)
-        job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
+        selected = self._selected(Part(window, tuple(axis), mask, detector), dataset)
+        job = self._job(model, dataset, options or {}, selected, seed=seed, state=state, scope=scope)
         return replicating.with_room(self._catalog, self._plan(job, dataset, site, to, ignore_locality=ignore_locality))
 
     def run(
         self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
         state: str | None = None, scope: str | None = None, to: str | None = None, again: bool = False,
-        ignore_locality: bool = False,
+        ignore_locality: bool = False, window: str | None = None, axis: Sequence[str] = (), mask: str | None = None, detector: str | None = None,
     ) -> Run:
         """Run a model and publish its result; parameters as in :meth:`plan`.
 
@@ -90,6 +110,7 @@ class Working(Opened):
         """
         run = self._begin(
             model, did, site=site, options=options, seed=seed, state=state, scope=scope, to=to, again=again, ignore_locality=ignore_locality,
+            window=window, axis=axis, mask=mask, detector=detector,
         )
         return self._drive(run).to_end()
 
@@ -155,13 +176,25 @@ class Working(Opened):
         return {site: script for site, script in scripts.items() if script}
 
     def _job(
-        self, model: str, dataset: Dataset, options: Mapping[str, Scalar], *, seed: int, state: str | None, scope: str | None,
+        self, model: str, dataset: Dataset, options: Mapping[str, Scalar], selected: Selected, *, seed: int, state: str | None,
+        scope: str | None,
     ) -> Job:
         scope = scope or self.scope
         if state is None:
-            return make_job(model, dataset, options=options, seed=seed, scope=scope)
-        learnt = self.show(state)
-        return job_with_state(self.url, self._catalog, learnt, model, dataset, options=options, seed=seed, scope=scope)
+            job = make_job(model, dataset, options=options, seed=seed, scope=scope, selection=selected.selection)
+        else:
+            job = job_with_state(
+                self.url, self._catalog, self.show(state), model, dataset, options=options, seed=seed, scope=scope, selection=selected.selection,
+            )
+        source = selected.source
+        return job if source is None else replace(job, inputs=(*job.inputs, (str(source.did), source.digest)))
+
+    def _selected(self, part: Part, dataset: Dataset) -> Selected:
+        """Hold what is asked for against a dataset; a mask may be that of a run's result."""
+        name, _, array = (part.mask or "").partition("#")
+        if is_run(name):
+            part = replace(part, mask=f"{self._runs.record(name).output}#{array or 'labels'}")
+        return select(part, dataset, self.url, self._catalog)
 
     def _plan(self, job: Job, dataset: Dataset, site: str | None, to: str | None, *, ignore_locality: bool) -> Plan:
         return plan_job(
@@ -172,13 +205,16 @@ class Working(Opened):
     def _begin(
         self, model: str, did: str, *, site: str | None = None, options: Mapping[str, Scalar] | None = None, seed: int = 0,
         state: str | None = None, scope: str | None = None, to: str | None = None, again: bool = False, ignore_locality: bool = False,
+        window: str | None = None, axis: Sequence[str] = (), mask: str | None = None, detector: str | None = None,
     ) -> str:
         """Find the run of a job or claim a new one; returns its id."""
         dataset = self.show(did)
-        job = self._job(model, dataset, options or {}, seed=seed, state=state, scope=scope)
+        selected = self._selected(Part(window, tuple(axis), mask, detector), dataset)
+        job = self._job(model, dataset, options or {}, selected, seed=seed, state=state, scope=scope)
         plan = self._plan(job, dataset, site, to, ignore_locality=ignore_locality)
-        given = load_states(self.url, self.show(state), len(job.links)) if state else ()
-        run = self._runs.begin(job, dataset, plan, again=again, command=command_of(job, plan, dataset, to), states=given)
+        learnt = load_states(self.url, self.show(state), len(job.links)) if state else ()
+        given = {**dict(selected.given), **{f"{number}-given": each for number, each in enumerate(learnt)}}
+        run = self._runs.begin(job, dataset, plan, again=again, command=command_of(job, plan, dataset, to), given=given)
         self._go_by(run, plan.site)
         return run
 

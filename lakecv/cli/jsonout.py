@@ -351,6 +351,7 @@ def _job(job: Job) -> Document:
         "inputs": dict(job.inputs),
         "scope": job.scope,
         "state": job.state[0] if job.state else None,
+        "selection": value(job.selection) if job.selection else None,
     }
 
 

@@ -11,7 +11,7 @@ import typer
 from lakecv.errors import InvalidInput, Kind
 
 __all__ = [
-    "DIDArgument", "IgnoreLocality", "Json", "Scope", "Seed", "Set", "Site", "State", "To", "age_seconds", "metadata_of", "options_of", "shape_of",
+    "Axis", "DIDArgument", "Detector", "IgnoreLocality", "Json", "Mask", "Scope", "Seed", "Set", "Site", "State", "To", "Window", "age_seconds", "metadata_of", "options_of", "shape_of",
 ]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)", re.ASCII)
@@ -33,6 +33,16 @@ State = Annotated[str | None, typer.Option(metavar="DID", help="Result whose sta
 To = Annotated[
     str | None, typer.Option("--to", metavar="RSE", help="Storage element that the result goes to (default: where the input is read).")
 ]
+
+Window = Annotated[str | None, typer.Option("--window", metavar="Y0:Y1,X0:X1", help="Rows and columns to read; ends are not included.")]
+Axis = Annotated[
+    list[str] | None,
+    typer.Option("--axis", metavar="FROM:TOUNIT", help="Part of the spectral axis to read, as 1.5:20keV or 10:200ch; !FROM:TO is left out; repeat it for more."),
+]
+Mask = Annotated[
+    str | None, typer.Option("--mask", metavar="NAME[#ARRAY]", help="Dataset or file whose zeros are not used; NAME#ARRAY=2,5 uses these values."),
+]
+Detector = Annotated[str | None, typer.Option("--detector", metavar="ARRAY", help="Array to read in place of the main one.")]
 
 
 def options_of(pairs: Sequence[str] | None) -> dict[str, str]:

@@ -136,7 +136,6 @@ def written(what: str, path: str) -> list[str]:
 
 def plan(made: Plan) -> list[str]:
     """Tell what would run, where, what it reads, writes and costs, and why."""
-    inputs = ", ".join(did for did, _ in made.job.inputs)
     near, far = size(made.nbytes_near), size(made.nbytes_far)
     stages = [
         f"{stage.kind} {made.job.links[stage.link].model}: {stage.tasks} tasks, at most {_times(stage.passes, 'pass')}, "
@@ -145,7 +144,8 @@ def plan(made: Plan) -> list[str]:
     ]
     passes = _times(passes_at_most(made), "pass")
     pairs: Pairs = [
-        ("plan", f"{made.job.name} on {inputs}, {_times(len(made.blocks), 'block')}, at most {passes}"),
+        ("plan", f"{made.job.name} on {made.job.inputs[0][0]}, {_times(len(made.blocks), 'block')}, at most {passes}"),
+        *_lines("selects", made.job.selection.parts if made.job.selection else []),
         *_lines("site", [_share(share) for share in made.shares]),
         ("reads", f"{near} near, {far} far"),
         ("estimate", f"{duration(made.seconds)}, peak memory {size(made.memory_nbytes)}"),

@@ -8,7 +8,22 @@ from typing import Annotated, TypedDict
 import typer
 
 from lakecv.cli.ending import moment, tell
-from lakecv.cli.options import DIDArgument, IgnoreLocality, Json, Scope, Seed, Set, Site, State, To, options_of
+from lakecv.cli.options import (
+    Axis,
+    Detector,
+    DIDArgument,
+    IgnoreLocality,
+    Json,
+    Mask,
+    Scope,
+    Seed,
+    Set,
+    Site,
+    State,
+    To,
+    Window,
+    options_of,
+)
 from lakecv.cli.output import emit
 from lakecv.cli.session import interruptible, opened, session_of
 
@@ -28,6 +43,10 @@ class _Keywords(TypedDict):
     scope: str | None
     to: str | None
     ignore_locality: bool
+    window: str | None
+    axis: tuple[str, ...]
+    mask: str | None
+    detector: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +62,29 @@ class _Request:
     scope: str | None
     to: str | None
     ignore_locality: bool
+    window: str | None
+    axis: tuple[str, ...]
+    mask: str | None
+    detector: str | None
 
     def keywords(self) -> _Keywords:
         """As the lake takes it."""
         return {
             "site": self.site, "options": options_of(self.settings), "seed": self.seed, "state": self.state, "scope": self.scope,
-            "to": self.to, "ignore_locality": self.ignore_locality,
+            "to": self.to, "ignore_locality": self.ignore_locality, "window": self.window, "axis": self.axis, "mask": self.mask,
+            "detector": self.detector,
         }
 
     def words(self, *, again: bool) -> list[str]:
         """As ``lakecv run`` takes it."""
-        named = (("--site", self.site), ("--state", self.state), ("--scope", self.scope), ("--to", self.to))
+        named = (
+            ("--window", self.window), ("--mask", self.mask), ("--detector", self.detector),
+            ("--site", self.site), ("--state", self.state), ("--scope", self.scope), ("--to", self.to),
+        )
         return [
             "run", self.model, self.did,
             *(word for name, text in named if text is not None for word in (name, text)),
+            *(word for text in self.axis for word in ("--axis", text)),
             *(word for setting in self.settings for word in ("--set", setting)),
             *(("--seed", str(self.seed)) if self.seed else ()),
             *(("--ignore-locality",) if self.ignore_locality else ()),
@@ -65,18 +93,21 @@ class _Request:
 
 
 def plan(
-    ctx: typer.Context, model: _ModelArgument, did: DIDArgument, *, site: Site = None, settings: Set = None, seed: Seed = 0,
+    ctx: typer.Context, model: _ModelArgument, did: DIDArgument, *, site: Site = None, window: Window = None, axis: Axis = None,
+    mask: Mask = None, detector: Detector = None, settings: Set = None, seed: Seed = 0,
     state: State = None, scope: Scope = None, to: To = None, ignore_locality: IgnoreLocality = False,
     explain: Annotated[bool, typer.Option("--explain", help="Give the figures behind it: of every site, replica and share.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say what would run where, and why. Also what it reads, writes and costs; nothing is started."""
-    request = _Request(model, did, site, tuple(settings or ()), seed, state, scope, to, ignore_locality)
+    part = (window, tuple(axis or ()), mask, detector)
+    request = _Request(model, did, site, tuple(settings or ()), seed, state, scope, to, ignore_locality, *part)
     _plan(ctx, request, again=False, explain=explain, as_json=as_json)
 
 
 def run(
-    ctx: typer.Context, model: _ModelArgument, did: DIDArgument, *, site: Site = None,
+    ctx: typer.Context, model: _ModelArgument, did: DIDArgument, *, site: Site = None, window: Window = None, axis: Axis = None,
+    mask: Mask = None, detector: Detector = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; the same as lakecv plan.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Begin it and come back: a process of its own goes on, also when you log out.")
@@ -86,7 +117,8 @@ def run(
     scope: Scope = None, to: To = None, ignore_locality: IgnoreLocality = False, as_json: Json = False,
 ) -> None:
     """Run a model where the data are. The result goes into the lake, verified and catalogued."""
-    request = _Request(model, did, site, tuple(settings or ()), seed, state, scope, to, ignore_locality)
+    part = (window, tuple(axis or ()), mask, detector)
+    request = _Request(model, did, site, tuple(settings or ()), seed, state, scope, to, ignore_locality, *part)
     if dry_run:
         _plan(ctx, request, again=again, explain=False, as_json=as_json)
     elif detach:

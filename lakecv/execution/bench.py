@@ -9,20 +9,25 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from threading import Lock
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lakecv import registry
 from lakecv.cube import Cell, CubeSpec, Role, Window
 from lakecv.errors import InternalError, Kind
 from lakecv.execution.chain import ChainLink, build_chain, feed
+from lakecv.execution.masks import MASK, unpack_mask
 from lakecv.execution.runarea import RunArea
 from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.lake_io.copies import CopiedObjects, open_copies, open_manifest
+from lakecv.lake_io.part import PartReader
 from lakecv.lake_io.place import join_url, locate, work_prefix
 from lakecv.lake_io.read import ArrayReader, open_array
 from lakecv.lake_io.sheets import read_sheets
 from lakecv.ports import ObjectIO
 from lakecv.records import Damage, Manifest
+from lakecv.selection import Selection
 from lakecv.sheet import Sheet, State
 
 __all__ = ["Bench", "Damages", "Traffic", "open_bench"]
@@ -49,13 +54,24 @@ class Bench:
 
     @cached_property
     def cube(self) -> CubeSpec:
-        """Spec of the input."""
-        return self.setup.dataset.cube
+        """Spec of what the job reads of its input."""
+        return self.setup.plan.input
 
     @cached_property
     def chain(self) -> tuple[ChainLink, ...]:
         """The job's models."""
         return build_chain(self.setup.plan.job, self.cube)
+
+    @cached_property
+    def selection(self) -> Selection:
+        """Part of the input that is read."""
+        return self.setup.plan.job.selection or Selection()
+
+    @cached_property
+    def selected(self) -> NDArray[np.bool_] | None:
+        """Pixels that the job's mask leaves, (ny, nx), None where it has none."""
+        grid = self.cube.grid
+        return None if self.selection.mask is None else unpack_mask(self.state(MASK), (grid.ny, grid.nx))
 
     @cached_property
     def home(self) -> ObjectIO:
@@ -75,9 +91,14 @@ class Bench:
 
     def readers(self, rse: str, traffic: Traffic) -> dict[str, ArrayReader]:
         """Open fresh readers of the arrays that a sheet needs, at one replica first; they count what one task reads."""
-        dataset, objects = self.setup.dataset, self._input(rse).counted(traffic.add)
-        needed = [spec for spec in self.cube.arrays if spec is self.cube.main or spec.role is Role.MASK]
-        return {spec.name: open_array(objects, spec, self.manifest, dataset.path_of(spec.name)) for spec in needed}
+        dataset, objects, selection = self.setup.dataset, self._input(rse).counted(traffic.add), self.selection
+        found: dict[str, ArrayReader] = {}
+        for spec in self.cube.arrays:
+            if spec is self.cube.main or spec.role is Role.MASK:
+                channels = selection.channels if spec is self.cube.main else None
+                stored = open_array(objects, dataset.cube.array(spec.name), self.manifest, dataset.path_of(spec.name), channels)
+                found[spec.name] = PartReader(stored, selection)
+        return found
 
     def _input(self, rse: str) -> CopiedObjects:
         """Objects of the input, from one replica as long as that has them right."""
@@ -105,7 +126,7 @@ class Bench:
         if all(sheet is not None for sheet in kept):
             yield from ((cell, sheet) for cell, sheet in zip(cells, kept, strict=True) if sheet is not None)
             return
-        for cell, raw in read_sheets(self.cube, readers, window):
+        for cell, raw in read_sheets(self.cube, readers, window, self.selected):
             sheet = feed(self.chain[:link], states[:link], raw)
             self._kept.put((link, cell.index), sheet)
             yield cell, sheet

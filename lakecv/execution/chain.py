@@ -157,4 +157,4 @@ def _next_cube(link: ChainLink) -> CubeSpec:
     """Describe the cube that the link after this one sees: same pixels, same cells."""
     spec = _passed_on(link)
     chunks = (*link.cube.main.chunks[:2], *spec.shape[2:])
-    return CubeSpec(link.cube.grid, None, (replace(spec, chunks=chunks, shards=None),))
+    return CubeSpec(link.cube.grid, None, (replace(spec, chunks=chunks, shards=None),), link.cube.offset)

@@ -105,7 +105,7 @@ class _Drive:
 
     def _start(self, number: int, earlier: tuple[str, ...]) -> Step:
         """First state of a link, from the sample."""
-        link, cells, seed = self.chain[number], self.setup.dataset.cube.cells, self.setup.plan.job.seed
+        link, cells, seed = self.chain[number], self.setup.plan.input.cells, self.setup.plan.job.seed
         height, width = cells.cell
         n = link.workload.sample_pixels
         count = cell_count(len(cells), n, height * width)
@@ -121,7 +121,7 @@ class _Drive:
 
     def _pick(self, number: int, earlier: tuple[str, ...], count: int, n: int) -> Pick:
         """Sample ``count`` cells; those that were sampled before are committed."""
-        cells, name = self.setup.dataset.cube.cells, f"{number}-sample"
+        cells, name = self.setup.plan.input.cells, f"{number}-sample"
         task = Task("", name, StageKind.SAMPLE, number, 0, cells.window, earlier)
         chosen = chosen_cells(len(cells), self.setup.plan.job.seed, count)
         tasks = [replace(task, index=int(index), window=cells.at(int(index)).window) for index in chosen]

@@ -19,6 +19,7 @@ from functools import cached_property
 
 from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Kind, LakeCVError, Unavailable
+from lakecv.execution.masks import MASK
 from lakecv.execution.tensors import pack_state
 from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.lake_io.objects import sha256_hex
@@ -83,9 +84,9 @@ class RunArea(WorkArea):
         now = time.monotonic()
         return {site: area for site, area in self.near.items() if self._away.get(site, -math.inf) <= now}
 
-    def give(self, number: int, state: State) -> None:
-        """Store a state that a link is given before the run has a setup."""
-        super().save_state(f"{number}-given", Step(state, done=True))
+    def give(self, stage: str, state: State) -> None:
+        """Store what a run is given before it has a setup: ``0-given`` is the state of its first link."""
+        super().save_state(stage, Step(state, done=True))
 
     def prepare(self) -> None:
         """Get ready to drive: setup and given states lie near every site that has an area of its own.
@@ -100,8 +101,10 @@ class RunArea(WorkArea):
                     raise Conflict(f"{area.url} belongs to another run", Kind.OUTPUT_EXISTS)
             except LakeCVError as err:
                 self._leave(site, err)
-        for number in range(len(setup.plan.job.links)):
-            self.mirror(f"{number}-given")
+        job = setup.plan.job
+        masks = (MASK,) if job.selection is not None and job.selection.mask is not None else ()
+        for stage in (*masks, *(f"{number}-given" for number in range(len(job.links)))):
+            self.mirror(stage)
 
     def url_at(self, site: str) -> str:
         """Area that a task at a site works in."""

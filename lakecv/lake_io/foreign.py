@@ -18,6 +18,7 @@ from lakecv.cube import ArraySpec, Window
 from lakecv.lake_io.copies import CopiedObjects, Holder
 from lakecv.ports import ObjectIO
 from lakecv.records import Manifest
+from lakecv.selection import Runs
 from lakecv.sheet import Array
 
 if TYPE_CHECKING:
@@ -123,10 +124,10 @@ def _cut(byte_range: ByteRequest | None) -> slice:
 class ForeignReader:
     """Reader of an array through zarr-python."""
 
-    def __init__(self, objects: ObjectIO, spec: ArraySpec, manifest: Manifest, path: str) -> None:
+    def __init__(self, objects: ObjectIO, spec: ArraySpec, manifest: Manifest, path: str, channels: Runs | None = None) -> None:
         self._store = CheckedStore(objects, manifest)
         self._array = zarr.open_array(self._store, path=path, mode="r")
-        self._dtype = spec.dtype
+        self._dtype, self._channels = spec.dtype, channels
 
     @property
     def nbytes(self) -> int:
@@ -137,5 +138,8 @@ class ForeignReader:
         """Do nothing: zarr-python fetches the chunks of a window at once."""
 
     def read(self, window: Window) -> Array:
-        """Read the samples of a window."""
-        return np.asarray(self._array[window.slices()], dtype=self._dtype)
+        """Read the samples of a window; a chunk that holds none of the channels is not fetched."""
+        if self._channels is None:
+            return np.asarray(self._array[window.slices()], dtype=self._dtype)
+        runs = [np.asarray(self._array[(*window.slices(), slice(start, stop))]) for start, stop in self._channels]
+        return np.concatenate(runs, axis=-1, dtype=self._dtype)

@@ -10,6 +10,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from threading import local
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +23,7 @@ from lakecv.lake_io.layout import Shard, shards
 from lakecv.lake_io.objects import DAMAGED, get_checked
 from lakecv.ports import ObjectIO
 from lakecv.records import Manifest
+from lakecv.selection import Runs
 from lakecv.sheet import Array
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ __all__ = ["ArrayReader", "ShardedReader", "open_array", "read_table"]
 
 
 class ArrayReader(Protocol):
-    """Reads windows of one array."""
+    """Reads windows of one array, all channels or those that it was opened for."""
 
     @property
     def nbytes(self) -> int:
@@ -46,13 +48,13 @@ class ArrayReader(Protocol):
         """Read the samples of a window, (h, w[, third])."""
 
 
-def open_array(objects: ObjectIO, spec: ArraySpec, manifest: Manifest, path: str) -> ArrayReader:
-    """Open an array for verified reads; ``path`` is its place in the store."""
+def open_array(objects: ObjectIO, spec: ArraySpec, manifest: Manifest, path: str, channels: Runs | None = None) -> ArrayReader:
+    """Open an array for verified reads, of all channels or of some runs; ``path`` is its place in the store."""
     if spec.compressor is not None:
-        return ShardedReader(objects, spec, manifest, path)
+        return ShardedReader(objects, spec, manifest, path, channels)
     from lakecv.lake_io.foreign import ForeignReader
 
-    return ForeignReader(objects, spec, manifest, path)
+    return ForeignReader(objects, spec, manifest, path, channels)
 
 
 def read_table(objects: ObjectIO, spec: ArraySpec, manifest: Manifest) -> Array:
@@ -76,8 +78,10 @@ class ShardedReader:
     One thread reads; what is read ahead is fetched by another, compressed as it is stored, and decoded here.
     """
 
-    def __init__(self, objects: ObjectIO, spec: ArraySpec, manifest: Manifest, path: str) -> None:
+    def __init__(self, objects: ObjectIO, spec: ArraySpec, manifest: Manifest, path: str, channels: Runs | None = None) -> None:
         self._objects, self._spec, self._manifest, self._path = objects, spec, manifest, path
+        self._runs = _placed(channels if channels is not None else tuple((0, size) for size in spec.shape[2:]))
+        self._positions = [position for position in chunk_positions(spec) if not position[2:] or self._wanted(position)]
         self._indices: dict[str, ShardIndex] = {}
         self._coming: tuple[Window, list[Future[Blobs]]] | None = None
         self.nbytes = 0
@@ -89,7 +93,8 @@ class ShardedReader:
     def read(self, window: Window) -> Array:
         """Read the samples of a window; every chunk that it touches is fetched once and checked."""
         spec = self._spec
-        out = np.empty((window.height, window.width, *spec.shape[2:]), spec.dtype)
+        third = (self._runs[-1][1].stop,) if self._runs else ()
+        out = np.empty((window.height, window.width, *third), spec.dtype)
         coming, self._coming = self._coming, None
         came = [future.result() for future in coming[1]] if coming is not None and coming[0] == window else None
         for number, part in enumerate(self._parts(window)):
@@ -120,17 +125,30 @@ class ShardedReader:
         """Check chunks and put what the window needs of them in its place, straight there where it is a whole chunk."""
         spec = self._spec
         for position, place, blob in zip(part.positions, part.places, blobs, strict=True):
-            inside, deep = place.intersect(window) or window, _third(position, spec)
-            target = out[(*inside.slices(window), *deep)]
-            straight = target.shape == spec.chunks and target.flags.c_contiguous
-            values = decode_chunk(blob, spec, target if straight else _buffer(spec))
-            if not straight:
-                target[...] = values[(*inside.slices(place), *_from_zero(deep))]
+            inside, wanted = place.intersect(window) or window, self._wanted(position)
+            target = out[(*inside.slices(window), *(to for _, to in wanted[:1]))]
+            if len(wanted) < 2 and target.shape == spec.chunks and target.flags.c_contiguous:  # noqa: PLR2004  (one run, or no third axis)
+                decode_chunk(blob, spec, target)
+                continue
+            values = decode_chunk(blob, spec, _buffer(spec))
+            if not wanted:
+                out[inside.slices(window)] = values[inside.slices(place)]
+            for cut, to in wanted:
+                out[(*inside.slices(window), to)] = values[(*inside.slices(place), cut)]
+
+    def _wanted(self, position: tuple[int, ...]) -> list[tuple[slice, slice]]:
+        """Channels of a chunk that are read: where they lie in it, and where they go; nothing where there is no third axis."""
+        if not position[2:]:
+            return []
+        chunk = self._spec.chunks[2]
+        start = position[2] * chunk
+        cuts = ((max(run.start, start), min(run.stop, start + chunk), run.start - to.start) for run, to in self._runs)
+        return [(slice(low - start, high - start), slice(low - by, high - by)) for low, high, by in cuts if low < high]
 
     def _chunks(self, shard: Shard) -> Iterator[tuple[tuple[int, ...], Window]]:
         """Chunks of a shard that hold pixels of the array: position in the shard and window in the picture."""
         height, width = self._spec.chunks[:2]
-        for position in chunk_positions(self._spec):
+        for position in self._positions:
             y0, x0 = shard.window.y0 + position[0] * height, shard.window.x0 + position[1] * width
             if y0 < shard.window.y1 and x0 < shard.window.x1:
                 yield position, Window(y0, y0 + height, x0, x0 + width)
@@ -178,11 +196,7 @@ def _buffer(spec: ArraySpec) -> Array:
     return found
 
 
-def _third(position: tuple[int, ...], spec: ArraySpec) -> tuple[slice, ...]:
-    """Cut the samples along the third axis, if any, that the chunk at a position holds."""
-    spans = zip(position[2:], spec.chunks[2:], spec.shape[2:], strict=True)
-    return tuple(slice(number * chunk, min((number + 1) * chunk, size)) for number, chunk, size in spans)
-
-
-def _from_zero(parts: tuple[slice, ...]) -> tuple[slice, ...]:
-    return tuple(slice(0, part.stop - part.start) for part in parts)
+def _placed(channels: Runs) -> list[tuple[slice, slice]]:
+    """Say of each run of channels where it is stored, and where it goes."""
+    ends = [0, *accumulate(stop - start for start, stop in channels)]
+    return [(slice(start, stop), slice(*place)) for (start, stop), place in zip(channels, pairwise(ends), strict=True)]

@@ -6,6 +6,7 @@ Each chunk is read once however many cells it holds; a cell looks the same whate
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +21,9 @@ T = TypeVar("T", bound=np.generic)
 __all__ = ["pad", "read_sheets", "usable"]
 
 
-def read_sheets(cube: CubeSpec, readers: Mapping[str, ArrayReader], window: Window) -> Iterator[tuple[Cell, Sheet]]:
+def read_sheets(
+    cube: CubeSpec, readers: Mapping[str, ArrayReader], window: Window, selected: NDArray[np.bool_] | None = None,
+) -> Iterator[tuple[Cell, Sheet]]:
     """Read the main array and the mask of every cell in a window, chunk by chunk.
 
     Parameters
@@ -31,6 +34,8 @@ def read_sheets(cube: CubeSpec, readers: Mapping[str, ArrayReader], window: Wind
         At least of the main array; the mask where the dataset has one.
     window : Window
         One cell, or whole chunks.
+    selected : (ny, nx) bool, optional
+        Pixels that are to be used, beside what the dataset's own mask says; chunks that have none are not read.
 
     Yields
     ------
@@ -39,28 +44,28 @@ def read_sheets(cube: CubeSpec, readers: Mapping[str, ArrayReader], window: Wind
     """
     grid, main = cube.cells, cube.main
     mask = next((spec for spec in cube.arrays if spec.role is Role.MASK), None)
-    places = list(_chunks(window, grid.chunk))
-    for place, after in zip(places, [*places[1:], None], strict=True):
-        values = readers[main.name].read(place)
-        if after is not None:
-            readers[main.name].ahead(after)
-        keep = readers[mask.name].read(place) if mask is not None and mask.name in readers else None
+    wanted = [place for place in grid.chunks(window) if selected is None or selected[place.slices()].any()]
+    following = dict(pairwise(wanted))
+    for place in grid.chunks(window):
+        keep = None if selected is None else selected[place.slices()]
+        if keep is not None and not keep.any():
+            values = np.zeros((place.height, place.width, *main.shape[2:]), main.dtype)
+        else:
+            values = readers[main.name].read(place)
+            if place in following:
+                readers[main.name].ahead(following[place])
+            if mask is not None and mask.name in readers:
+                own = readers[mask.name].read(place) != 0
+                keep = own if keep is None else keep & own
         for cell in grid.cells(place):
             cut = cell.window.slices(place)
             yield cell, _sheet(cell.window, values[cut], None if keep is None else keep[cut], main, grid.cell)
 
 
-def _chunks(window: Window, chunk: tuple[int, int]) -> Iterator[Window]:
-    height, width = chunk
-    for y0 in range(window.y0, window.y1, height):
-        for x0 in range(window.x0, window.x1, width):
-            yield Window(y0, min(y0 + height, window.y1), x0, min(x0 + width, window.x1))
-
-
-def _sheet(window: Window, values: Array, keep: Array | None, spec: ArraySpec, shape: tuple[int, int]) -> Sheet:
+def _sheet(window: Window, values: Array, keep: NDArray[np.bool_] | None, spec: ArraySpec, shape: tuple[int, int]) -> Sheet:
     valid = usable(values, spec)
     if keep is not None:
-        valid &= keep != 0
+        valid &= keep
     if not valid.all():
         values = np.where(valid if values.ndim == valid.ndim else valid[..., None], values, values.dtype.type(0))
     return Sheet(window, {spec.name: pad(values, shape)}, pad(valid, shape))

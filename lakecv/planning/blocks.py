@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from lakecv.cube import Block, CellGrid, Window
 
@@ -41,21 +42,20 @@ def choose_blocks(grid: CellGrid, *, seconds_per_pixel: float, slots: int, most_
     >>> len(choose_blocks(CellGrid(640, 640, (64, 64)), seconds_per_pixel=1e-6, slots=2))
     10
     """
-    height, width = grid.chunk
-    rows, columns = math.ceil(grid.ny / height), math.ceil(grid.nx / width)
-    chunk_pixels = height * width
+    rows, columns = grid.edges(0), grid.edges(1)
     wanted = min(_SECONDS / max(seconds_per_pixel, 1e-12), grid.ny * grid.nx / (_BLOCKS_PER_SLOT * slots))
     if most_pixels is not None:
         wanted = min(wanted, most_pixels)
-    chunks = max(1, int(wanted // chunk_pixels))
-    across = min(columns, chunks)
-    down = max(1, min(rows, chunks // across))
-    corners = ((row, column) for row in range(0, rows, down) for column in range(0, columns, across))
-    return tuple(
-        Block(index, Window(row * height, min((row + down) * height, grid.ny),
-                            column * width, min((column + across) * width, grid.nx)))
-        for index, (row, column) in enumerate(corners)
-    )
+    chunks = max(1, int(wanted // math.prod(grid.chunk)))
+    across = min(len(columns) - 1, chunks)
+    down = max(1, min(len(rows) - 1, chunks // across))
+    spans = ((y, x) for y in pairwise(_every(down, rows)) for x in pairwise(_every(across, columns)))
+    return tuple(Block(index, Window(*y, *x)) for index, (y, x) in enumerate(spans))
+
+
+def _every(nth: int, edges: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave every nth edge and the last one."""
+    return (*edges[:-1:nth], edges[-1])
 
 
 def block_at(blocks: Sequence[Block], window: Window) -> int:

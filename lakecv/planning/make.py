@@ -42,6 +42,12 @@ class Wish:
     home: str | None = None
     holders: Callable[[Window], tuple[int, ...]] | None = None
 
+    @property
+    def cube(self) -> CubeSpec:
+        """What is read: the part of the input that is selected, with all its channels, as they are stored together."""
+        selection = self.job.selection
+        return self.dataset.cube if selection is None else replace(selection, channels=None).of(self.dataset.cube)
+
 
 def make_plan(
     wish: Wish, sites: Sequence[Site], *, rates: Rates | None = None, asked: str = "", ignore_locality: bool = False,
@@ -74,7 +80,8 @@ def make_plan(
     if wish.job.state is not None:
         wish = replace(wish, workloads=tuple(map(_applied, wish.workloads)))
     able, refused = _able(wish, sites)
-    cube, dataset = wish.dataset.cube, wish.dataset
+    selected = wish.job.selected(wish.dataset.cube)
+    cube, dataset = wish.cube, wish.dataset
     blocks = given or _blocks(wish, able)
     everywhere = tuple(range(len(dataset.replicas)))
     holders = tuple(wish.holders(block.window) if wish.holders else everywhere for block in blocks)
@@ -82,18 +89,19 @@ def make_plan(
     kept = sum(memory[site.name].keep * site.max_workers for site in able) >= stored_nbytes(cube)
     likely = _stages(wish, len(blocks), sum(site.slots for site in able), able[0])
     turns = sum(map(_passes, likely[:-1]))
-    need = Need.of(dataset, wish.workloads, sum(spec.nbytes for spec in wish.outputs), turns, 1.0 if kept else turns)
+    stored = dataset.nbytes / max(dataset.cube.nbytes, 1)  # what is fetched is compressed
+    written = sum(spec.nbytes for spec in wish.outputs)
+    need = Need.of(cube, wish.workloads, packed=stored, written_nbytes=written, turns=turns, reads=1.0 if kept else turns)
     groups, members = grouped(blocks, holders, need)
     offers = _offers(wish, able, rates or Rates())
     made = assign(
         groups, offers, [*budgets(able, dataset)], replicas=[each.rse for each in dataset.replicas], ignore_locality=ignore_locality,
     )
-    stored = dataset.nbytes / max(cube.nbytes, 1)  # what is fetched is compressed
     shares = tuple(_shares(able, made, members, dataset, nbytes=stored * _nbytes_read(likely, kept) / len(blocks)))
     stages = _stages(wish, len(blocks), sum(each.slots for each in shares), _site(able, shares[0].site))
     home = wish.home or _most_read(shares)
     return Plan(
-        job=wish.job, input=cube, output=replace(cube, arrays=wish.outputs), blocks=blocks, stages=stages, site=asked or shares[0].site,
+        job=wish.job, input=selected, output=replace(selected, arrays=wish.outputs, offset=None), blocks=blocks, stages=stages, site=asked or shares[0].site,
         shares=shares, paces=tuple(paces(offers, dataset, max(groups, key=lambda each: each.count), turns)),
         packs=next((share.site for share in shares if home in _site(able, share.site).near), shares[0].site), home=home,
         memory_nbytes=memory[shares[0].site].driver + sum(memory[each.site].one * each.workers for each in shares),
@@ -110,7 +118,7 @@ def _able(wish: Wish, sites: Sequence[Site]) -> tuple[list[Site], list[Reason]]:
     refused: list[tuple[Reason, LakeCVError]] = []
     for site in sites:
         try:
-            choose_replica(site, wish.dataset.replicas, stored_nbytes(wish.dataset.cube), wish.dataset.did)
+            choose_replica(site, wish.dataset.replicas, stored_nbytes(wish.cube), wish.dataset.did)
             _check_memory(wish, site)
         except LakeCVError as err:
             refused.append((Reason(site.name, chosen=False, text=str(err)), err))
@@ -124,7 +132,7 @@ def _able(wish: Wish, sites: Sequence[Site]) -> tuple[list[Site], list[Reason]]:
 
 
 def _check_memory(wish: Wish, site: Site) -> None:
-    cube, blocks = wish.dataset.cube, _blocks(wish, [site])
+    cube, blocks = wish.cube, _blocks(wish, [site])
     needed = _memory(wish, len(blocks), site).worker
     if needed > site.worker.memory_nbytes:
         raise Infeasible(
@@ -135,16 +143,16 @@ def _check_memory(wish: Wish, site: Site) -> None:
 
 
 def _blocks(wish: Wish, sites: Sequence[Site]) -> tuple[Block, ...]:
-    speed = min(pixel_seconds(wish.dataset.cube, wish.workloads, _link(site, wish)) for site in sites)
+    speed = min(pixel_seconds(wish.cube, wish.workloads, _link(site, wish)) for site in sites)
     return choose_blocks(
-        wish.dataset.cube.cells, seconds_per_pixel=speed, slots=sum(site.slots for site in sites),
+        wish.cube.cells, seconds_per_pixel=speed, slots=sum(site.slots for site in sites),
         most_pixels=min(_most_pixels(wish, site) for site in sites),
     )
 
 
 def _stages(wish: Wish, blocks: int, slots: int, site: Site) -> tuple[Stage, ...]:
     """List the stages with what they cost on so many slots, read as one site reads."""
-    return stages_of(wish.dataset.cube, wish.workloads, wish.outputs, blocks, slots=slots, link=_link(site, wish))
+    return stages_of(wish.cube, wish.workloads, wish.outputs, blocks, slots=slots, link=_link(site, wish))
 
 
 def _offers(wish: Wish, able: Sequence[Site], rates: Rates) -> list[Offer]:
@@ -154,7 +162,7 @@ def _offers(wish: Wish, able: Sequence[Site], rates: Rates) -> list[Offer]:
 
 def _memory(wish: Wish, blocks: int, site: Site) -> Memory:
     workers = min(site.max_workers, math.ceil(blocks / site.worker.threads))
-    return memory_of(wish.dataset.cube, wish.workloads, wish.outputs, blocks, site=site, workers=workers)
+    return memory_of(wish.cube, wish.workloads, wish.outputs, blocks, site=site, workers=workers)
 
 
 def _link(site: Site, wish: Wish) -> Link:
@@ -204,13 +212,13 @@ def _reasons(able: Sequence[Site], made: Assignment, wish: Wish) -> tuple[Reason
     """Say why these replicas, where one site was asked for, and why these sites, where there were more."""
     if len(able) > 1:
         return made.reasons
-    _, reasons = choose_replica(able[0], wish.dataset.replicas, stored_nbytes(wish.dataset.cube), wish.dataset.did)
+    _, reasons = choose_replica(able[0], wish.dataset.replicas, stored_nbytes(wish.cube), wish.dataset.did)
     return reasons
 
 
 def _staging(able: Sequence[Site], shares: Sequence[Share], wish: Wish, need: Need) -> Iterator[Reason]:
     """Say where a copy near the site, made before the run, would cost less than reading from afar pass after pass."""
-    npixels = wish.dataset.cube.grid.ny * wish.dataset.cube.grid.nx
+    npixels = wish.cube.grid.ny * wish.cube.grid.nx
     for share in shares:
         site = _site(able, share.site)
         blocks = sum(len(read.blocks) for one in shares for read in one.reads)
@@ -230,7 +238,7 @@ def _applied(workload: Workload) -> Workload:
 
 def _most_pixels(wish: Wish, site: Site) -> int:
     """Pixels whose outputs fill an eighth of a worker's memory."""
-    per_pixel = sum(spec.nbytes for spec in wish.outputs) / (wish.dataset.cube.grid.ny * wish.dataset.cube.grid.nx)
+    per_pixel = sum(spec.nbytes for spec in wish.outputs) / (wish.cube.grid.ny * wish.cube.grid.nx)
     return int(site.worker.memory_nbytes / 8 / max(per_pixel, 1.0))
 
 

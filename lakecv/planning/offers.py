@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from lakecv.cube import Block
+from lakecv.cube import Block, CubeSpec
 from lakecv.job import Workload
 from lakecv.plan import Pace
 from lakecv.planning.assign import Budget, Group, Offer, block_seconds
@@ -30,15 +30,15 @@ class Need:
     reads: float
 
     @classmethod
-    def of(cls, dataset: Dataset, workloads: Sequence[Workload], written_nbytes: int, turns: float, reads: float) -> Need:
-        """Add up what a chain of models needs."""
-        cube = dataset.cube
+    def of(
+        cls, cube: CubeSpec, workloads: Sequence[Workload], *, packed: float, written_nbytes: int, turns: float, reads: float,
+    ) -> Need:
+        """Add up what a chain of models needs that reads a cube; ``packed`` is what is fetched for a byte of it."""
         npixels = cube.grid.ny * cube.grid.nx
         raw = stored_nbytes(cube) / npixels
         seconds = turns * sum(workload.seconds_per_pixel for workload in workloads) + reads * raw / DECODE_NBYTES_PER_SECOND
-        packed = raw * dataset.nbytes / max(cube.nbytes, 1)
         height, width = cube.cells.chunk
-        return cls(seconds, packed, written_nbytes / npixels, height * width, turns, reads)
+        return cls(seconds, raw * packed, written_nbytes / npixels, height * width, turns, reads)
 
 
 def grouped(blocks: Sequence[Block], holders: Sequence[tuple[int, ...]], need: Need) -> tuple[list[Group], list[list[int]]]:

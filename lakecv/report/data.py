@@ -40,8 +40,8 @@ class ReportData:
 
     @property
     def axis(self) -> SpectralAxis | None:
-        """Spectral axis of the input."""
-        return self.dataset.cube.axis
+        """Spectral axis of what was read of the input."""
+        return self.plan.input.axis
 
     @property
     def failed(self) -> tuple[Outcome, ...]:

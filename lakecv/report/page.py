@@ -59,7 +59,7 @@ def render(data: ReportData) -> bytes:
     """
     maps, others = _maps(data)
     shown = list(charts(data))
-    grid = data.dataset.cube.grid
+    grid = data.plan.input.grid
     page = _template().render(
         run=data.run, plan=data.plan, job=data.run.job, dataset=data.dataset, command=data.command,
         lead=_lead(data), tiles=_tiles(data), warnings=data.dataset.warnings,
@@ -97,7 +97,7 @@ def _finalize(value: Any) -> Any:
 
 def _lead(data: ReportData) -> str:
     """One sentence: what ran on what and what came out."""
-    grid, axis = data.dataset.cube.grid, data.axis
+    grid, axis = data.plan.input.grid, data.axis
     size = f"{grid.nx:,} x {grid.ny:,} pixels" + (f", {axis.size:,} channels" if axis else "")
     clusters = len(data.label_areas())
     result = f"found {clusters} clusters" if clusters else "wrote " + ", ".join(spec.name for spec in data.plan.output.arrays)
@@ -108,7 +108,7 @@ def _lead(data: ReportData) -> str:
 def _tiles(data: ReportData) -> list[tuple[str, str]]:
     """Figures to see first: at most four, value and words."""
     tiles = [(value, name) for name, value in data.score[:1]]
-    grid = data.dataset.cube.grid
+    grid = data.plan.input.grid
     tiles.append((f"{grid.ny * grid.nx:,}", "pixels"))
     if data.run.seconds is not None:
         tiles.append((text.duration(data.run.seconds), f"on {' and '.join(share.site for share in data.plan.shares)}, {data.plan.workers} worker{'s' * (data.plan.workers > 1)}"))
@@ -124,7 +124,7 @@ def _maps(data: ReportData) -> tuple[list[Picture], list[Picture]]:
     if data.quicklook is None:
         return first, others
     note = "False colors: three parts of the spectral axis, from blue (first channels) to red (last)."
-    if data.dataset.cube.grid.wcs is not None:
+    if data.plan.input.grid.wcs is not None:
         note += " The first row is at the bottom, as in FITS."
     return [Picture(data_uri(data.quicklook), "Quick look of the input", Role.RGB, note), *first], others
 
@@ -132,7 +132,7 @@ def _maps(data: ReportData) -> tuple[list[Picture], list[Picture]]:
 def _clusters(data: ReportData) -> list[Cluster]:
     areas = data.label_areas()
     means = next((np.asarray(table, float) for spec, table in data.tables if is_mean_spectra(spec)), None)
-    grid, whole, largest = data.dataset.cube.grid, sum(areas), max(areas, default=0)
+    grid, whole, largest = data.plan.input.grid, sum(areas), max(areas, default=0)
     return [
         Cluster(
             label, data.label_names[label] if label < len(data.label_names) else "", label_color(label), f"{pixels:,}",
@@ -176,6 +176,7 @@ def _provenance(data: ReportData) -> list[tuple[str, list[str], bool]]:
         ("output", [str(run.output)], True),
         ("input", [f"{did} {digest}" for did, digest in job.inputs], True),
         ("title of the input", [data.dataset.title] if data.dataset.title else [], False),
+        ("selected", [*(job.selection.parts if job.selection else ())], True),
         ("read from", [f"{each.rse} ({each.url})" for each in _read_from(data)], True),
         ("models", links, True),
         ("state used", [" ".join(job.state)] if job.state else [], True),

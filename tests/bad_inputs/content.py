@@ -38,6 +38,13 @@ def empty(place, ending):
     return path
 
 
+def mask(place, value, *shape):
+    """A mask of one value, as large as the cube or of another shape."""
+    path = place.folder / "mask.npy"
+    np.save(path, np.full(tuple(map(int, shape)) or cube().shape[:2], int(value), "uint8"))
+    return path
+
+
 def error_page(place, ending):
     """What a failed download leaves."""
     path = place.folder / f"page.{ending}"

@@ -132,7 +132,7 @@ def _through_site(bout, pool, workers):
 def crew_of(bout, pool, slots, run):
     """One open pool as all there is of a run's sites, in a work area of the lake to which the state is given."""
     area = RunArea(registry.open_objects(join_url(bout.lake, work_prefix(run))), registry.open_objects)
-    area.give(0, bout.state)
+    area.give("0-given", bout.state)
     site = bout.plan.shares[0].site
     rses = [replica.rse for replica in bout.dataset.replicas]
     return Crew(area, {site: Station(site, pool, slots)}, bout.plan, Paces(bout.plan.paces), rses, _unseen, 600.0, time.monotonic())

@@ -210,10 +210,22 @@ def test_a_dry_run_as_json_is_a_plan(lakecv):
     assert document["writes"][1]["nodata"] == "nan"
 
 
+NO_PART = {"window": None, "axis": (), "mask": None, "detector": None}
+
+
 def test_run_hands_over_what_was_typed(lakecv, lake):
     lakecv("run", "kmeans", "a:b", "--set", "k=6", "--set", "scaling=sqrt", "--seed", "3", "--state", "a:c", "--again")
     keywords = {"again": True, "site": None, "options": {"k": "6", "scaling": "sqrt"}, "seed": 3, "state": "a:c", "scope": None, "to": None, "ignore_locality": False}
-    assert lake.calls[-1] == ("run", ("kmeans", "a:b"), keywords)
+    assert lake.calls[-1] == ("run", ("kmeans", "a:b"), keywords | NO_PART)
+    lakecv("run", "kmeans", "a:b", "--window", "1:2,3:4", "--axis", "1:2keV", "--axis", "!-3:4ch", "--mask", "m.npy", "--detector", "b")
+    part = {"window": "1:2,3:4", "axis": ("1:2keV", "!-3:4ch"), "mask": "m.npy", "detector": "b"}
+    assert {name: lake.calls[-1][2][name] for name in part} == part
+
+
+def test_a_dry_run_repeats_the_part_that_was_asked_for(lakecv):
+    words = ["--window", "1:2,3:4", "--mask", "m.npy", "--detector", "b", "--axis", "1:2keV", "--axis", "!3:4ch"]
+    assert "next: lakecv run kmeans museo:tavola --window 1:2,3:4 --mask m.npy --detector b --axis 1:2keV --axis '!3:4ch'" in lakecv(
+        "run", "kmeans", "museo:tavola", "--dry-run", *words).out.splitlines()[-1]
 
 
 def test_run_tells_what_came_of_it(lakecv):

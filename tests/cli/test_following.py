@@ -22,7 +22,7 @@ def test_a_detached_run_says_its_output_its_driver_its_log_and_how_to_watch_it(l
     assert (done.code, done.last) == (0, "next: lakecv watch r-0001")
     for text in ("r-0001, pca+kmeans, goes on by itself, process 4711 on elsewhere", "user.anna:tavola.pca-kmeans.1", "/state/r-0001.log"):
         assert text in done.out
-    keywords = {"again": True, "site": None, "options": {"k": "6"}, "seed": 0, "state": None, "scope": None, "to": None, "ignore_locality": True}
+    keywords = {"again": True, "site": None, "options": {"k": "6"}, "seed": 0, "state": None, "scope": None, "to": None, "ignore_locality": True, "window": None, "axis": (), "mask": None, "detector": None}
     assert lake.calls[-1] == ("detach", ("kmeans", "a:b"), keywords)
 
 

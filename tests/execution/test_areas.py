@@ -103,7 +103,7 @@ def commit_arrays(stores, site, index, **arrays):
 
 def test_setup_and_given_states_lie_near_each_site(stores, setup):
     area = opened(stores)
-    area.give(0, step().state)
+    area.give("0-given", step().state)
     area.start(setup)
     area.prepare()
     for site in ("pg", "na"):

@@ -190,8 +190,8 @@ def test_no_chart_writes_the_source_of_a_formula(report):
 
 def test_a_sky_picture_has_its_first_row_at_the_bottom(report):
     data = report()
-    cube = data.dataset.cube
-    sky = replace(data.dataset, cube=replace(cube, grid=replace(cube.grid, wcs="CTYPE1  = 'RA---TAN'")))
-    turned = [attrs.get("class") for tag, attrs in _Page(render(replace(data, dataset=sky))).tags if tag == "img"]
+    cube = data.plan.input
+    sky = replace(data.plan, input=replace(cube, grid=replace(cube.grid, wcs="CTYPE1  = 'RA---TAN'")))
+    turned = [attrs.get("class") for tag, attrs in _Page(render(replace(data, plan=sky))).tags if tag == "img"]
     assert "upward" in turned
     assert "upward" not in [attrs.get("class") for tag, attrs in _Page(render(data)).tags if tag == "img"]

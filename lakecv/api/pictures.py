@@ -1,0 +1,104 @@
+"""Pictures that go with a dataset: masks, ground truths, label maps, named ``DID#array`` or ``file#array``.
+
+Files are read as in registering: by the same readers, in a process of their own, into a folder that is gone at the end.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lakecv import registry
+from lakecv.api.damages import teller
+from lakecv.api.looking import read_whole
+from lakecv.api.registering import check_path
+from lakecv.cube import ArraySpec, CubeSpec, Role, Window
+from lakecv.errors import InvalidInput, Kind, nearest
+from lakecv.lake_io.child import Request, convert_apart
+from lakecv.lake_io.publish import load_manifest
+from lakecv.lake_io.read import open_array
+from lakecv.ports import CatalogBackend, ReadHints
+from lakecv.records import DID, Dataset
+from lakecv.sheet import Array
+
+__all__ = ["Picture", "read_picture"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """An array (y, x[, own]) as it is stored, where it came from, and the dataset if it is one's."""
+
+    name: str
+    spec: ArraySpec
+    values: Array
+    dataset: Dataset | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ny, nx = self.values.shape[:2]
+        return ny, nx
+
+
+def read_picture(lake: str, catalog: CatalogBackend, text: str, *, role: Role | None = None) -> Picture:
+    """Read what ``DID#array`` or ``file#array`` names, whole; without ``#array``: the one of a role, or the main one.
+
+    Raises
+    ------
+    InvalidInput, NotFound
+        If there is no such thing, or it is no picture.
+    """
+    name, _, array = text.partition("#")
+    if ":" in name and not name.startswith(("file:", "/", ".")) and not Path(name).exists():
+        dataset = catalog.lookup(DID.parse(name))
+        spec = dataset.cube.array(array) if array else _usual(dataset.cube, role)
+        if not spec.is_image:
+            pictures = [each.name for each in dataset.cube.arrays if each.is_image]
+            raise InvalidInput(f"{text} is a table, not a picture", Kind.DIMS_AMBIGUOUS, nearest(array, pictures, "pictures"))
+        return Picture(text, spec, _flat(read_whole(lake, dataset, spec, teller(catalog, dataset))), dataset)
+    return _of_file(lake, text, name, array)
+
+
+def _usual(cube: CubeSpec, role: Role | None) -> ArraySpec:
+    return next((spec for spec in cube.arrays if spec.role is role), cube.main)
+
+
+def _of_file(lake: str, text: str, name: str, array: str) -> Picture:
+    path = check_path(name, lake)
+    if path.suffix == ".npy":
+        return Picture(text, *_of_npy(path))
+    hints = ReadHints(path=array or None)
+    try:
+        return Picture(text, *_converted(path, hints))
+    except InvalidInput as err:
+        if err.kind is not Kind.DIMS_AMBIGUOUS:
+            raise
+    return Picture(text, *_converted(path, ReadHints(path=array or None, dims="y,x")))
+
+
+def _of_npy(path: Path) -> tuple[ArraySpec, Array]:
+    """Open a .npy, which may hold booleans; nothing is unpickled."""
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as err:
+        raise InvalidInput(f"{path} cannot be read as .npy: {err}", Kind.FILE_MALFORMED, "save it with numpy.save") from err
+    if values.ndim not in {2, 3} or values.dtype.kind not in "buif" or not values.size:
+        raise InvalidInput(f"{path} holds {values.dtype} {values.shape}; a picture has y, x and numbers", Kind.DIMS_AMBIGUOUS, "save an array (ny, nx)")
+    whole = _flat(values.view(np.uint8) if values.dtype.kind == "b" else values)
+    return ArraySpec(path.stem, Role.AUXILIARY, ("y", "x", "own")[: whole.ndim], whole.shape, str(whole.dtype), whole.shape), whole
+
+
+def _converted(path: Path, hints: ReadHints) -> tuple[ArraySpec, Array]:
+    with tempfile.TemporaryDirectory(prefix="lakecv-") as folder:
+        done = convert_apart(Request(str(path), folder, hints), lambda *_: None)
+        objects, spec = registry.open_objects(folder), done.cube.main
+        reader = open_array(objects, spec, load_manifest(objects, done.digest), spec.name)
+        return spec, _flat(reader.read(Window(0, spec.shape[0], 0, spec.shape[1])))
+
+
+def _flat(values: Array) -> Array:
+    """Leave a third axis of length 1 out."""
+    return values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values  # noqa: PLR2004  (y, x and one more)
