@@ -1,5 +1,6 @@
 """The Python face: ``lake = lakecv.Lake(...)`` and its verbs; the only place where parts are wired together."""
 
+from lakecv.api.comparing import Comparison
 from lakecv.api.detaching import Detached, Driver
 from lakecv.api.examining import Check, Verdict
 from lakecv.api.fetching import Fetched, FolderArray, FolderCheck, check_folder, open_folder
@@ -10,7 +11,7 @@ from lakecv.lake_io.fsck import Finding, Flaw
 from lakecv.lake_io.sweep import Fate, Heap, Leftover
 
 __all__ = [
-    "Check", "Demo", "Detached", "Driver", "Fate", "Fetched", "Finding", "Flaw", "FolderArray", "FolderCheck", "Heap", "Lake", "Leftover",
+    "Check", "Comparison", "Demo", "Detached", "Driver", "Fate", "Fetched", "Finding", "Flaw", "FolderArray", "FolderCheck", "Heap", "Lake", "Leftover",
     "LogFile", "ModelCard", "OptionCard", "PluginReport", "Registered", "Repair", "RunLogs", "Sweep", "Verdict", "Verification",
     "check_folder", "open_folder",
 ]

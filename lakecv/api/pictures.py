@@ -63,7 +63,8 @@ def read_picture(lake: str, catalog: CatalogBackend, text: str, *, role: Role | 
 
 
 def _usual(cube: CubeSpec, role: Role | None) -> ArraySpec:
-    return next((spec for spec in cube.arrays if spec.role is role), cube.main)
+    """Array that is meant where none is named: one of the role, else label map, else the main one."""
+    return next((spec for wanted in (role, Role.LABELS) for spec in cube.arrays if spec.role is wanted), cube.main)
 
 
 def _of_file(lake: str, text: str, name: str, array: str) -> Picture:

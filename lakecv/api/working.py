@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 
 from lakecv import registry
 from lakecv.api import detaching, replicating
+from lakecv.api.comparing import Comparison, compare, comparison_picture
 from lakecv.api.damages import teller
 from lakecv.api.driving import Drive, asked_for, site_named
 from lakecv.api.jobs import command_of, make_job
@@ -169,6 +170,34 @@ class Working(Opened):
         write_new(path, page)
         return str(path)
 
+    def compare(
+        self, result: str, truth: str, *, background: str = "0", above: float | None = None, picture: str | Path | None = None,
+    ) -> Comparison:
+        """Say how far a result agrees with a ground truth or another result; labels are matched one to one.
+
+        Parameters
+        ----------
+        result, truth : str
+            A run, or ``DID#array`` or ``file#array``: a label map, or abundances, of which the largest is the label.
+        background : str
+            Value that means no label in a map that is no result of lakecv; ``none`` = every value is a label.
+        above : float, optional
+            Leave out pixels whose largest abundance is not above it.
+        picture : path, optional
+            PNG to write: truth, result in its colors, and where they differ.
+
+        Raises
+        ------
+        InvalidInput, NotFound
+            If they cannot be compared.
+        Conflict
+            If the picture exists (kind ``output-exists``).
+        """
+        found = compare(self.url, self._catalog, self._named(result), self._named(truth), background=background, above=above)
+        if picture is not None:
+            write_new(Path(picture), comparison_picture(found))
+        return found
+
     def job_scripts(self, plan: Plan) -> dict[str, str]:
         """Write what would be submitted for a plan, byte for byte, by site; nothing for a site where nothing is."""
         sites = {share.site: site_named(share.site, plan.site, self._settings) for share in plan.shares}
@@ -190,11 +219,13 @@ class Working(Opened):
         return job if source is None else replace(job, inputs=(*job.inputs, (str(source.did), source.digest)))
 
     def _selected(self, part: Part, dataset: Dataset) -> Selected:
-        """Hold what is asked for against a dataset; a mask may be that of a run's result."""
-        name, _, array = (part.mask or "").partition("#")
-        if is_run(name):
-            part = replace(part, mask=f"{self._runs.record(name).output}#{array or 'labels'}")
-        return select(part, dataset, self.url, self._catalog)
+        """Hold what is asked for against a dataset; a mask may be the labels of a run's result."""
+        return select(replace(part, mask=part.mask and self._named(part.mask)), dataset, self.url, self._catalog)
+
+    def _named(self, text: str) -> str:
+        """Name the result of a run in the run's place."""
+        name, sharp, array = text.partition("#")
+        return f"{self._runs.record(name).output}{sharp}{array}" if is_run(name) else text
 
     def _plan(self, job: Job, dataset: Dataset, site: str | None, to: str | None, *, ignore_locality: bool) -> Plan:
         return plan_job(

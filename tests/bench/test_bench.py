@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from tests.bench import assignment, cubes, memory, overhead, peers, planning, pool, rucio_lake, s3, sites, startup
+from tests.bench import (
+    assignment,
+    cubes,
+    memory,
+    overhead,
+    peers,
+    planning,
+    pool,
+    quality,
+    rucio_lake,
+    s3,
+    sites,
+    startup,
+)
 from tests.bench.table import PAGE, Row, append, stamp
 
 pytestmark = pytest.mark.filterwarnings("default")  # Dask warns of what is not ours
@@ -49,3 +62,12 @@ def test_a_thread_pool_that_made_something_else_is_not_compared():
     one = ((), {"counts": np.array([1, 2])})
     with pytest.raises(RuntimeError, match="different results"):
         overhead._same(one, ((), {"counts": np.array([2, 1])}))
+
+
+@pytest.mark.timeout(120)
+def test_the_quality_script_makes_rows_that_fit_its_page():
+    rows = list(quality.measure([quality.toy()]))
+    assert [row.cells[3].partition(" ")[0] for row in rows] == ["raw", "PCA"]
+    assert all(row.cells[4].startswith("1.0000") for row in rows)
+    page = append(quality.PAGE.read_text(), rows, stamp()[:2])
+    assert len(page.splitlines()) == len(quality.PAGE.read_text().splitlines()) + 2

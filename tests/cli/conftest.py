@@ -9,11 +9,13 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from lakecv.api import (
     Check,
+    Comparison,
     Detached,
     Driver,
     Fate,
@@ -34,6 +36,7 @@ from lakecv.cli.output import note
 from lakecv.cube import ArraySpec, Block, CubeSpec, Grid, Quantity, Role, SpectralAxis, Window
 from lakecv.errors import Kind, Unavailable
 from lakecv.job import Job, Link, StageKind
+from lakecv.numerics.agreement import agreement
 from lakecv.plan import Outcome, Pace, Plan, Progress, Read, Reason, Run, RunState, Share, Stage
 from lakecv.records import DID, Damage, Dataset, Replica, Rule
 from lakecv.site import Link as SiteLink
@@ -127,6 +130,9 @@ class Demo:
     seconds: float
 
 
+COMPARISON = Comparison("user.anna:tavola.pca-kmeans.1", "tru\x1bth.npy", agreement(np.array([0, 0, 1, 1, 2]), np.array([5, 5, 4, 5, 4])), np.zeros((1, 5), int), np.zeros((1, 5), int))
+
+
 class FakeLake:
     """Answers from ``answers``, raises what is an exception there, and writes down every call."""
 
@@ -148,7 +154,7 @@ class FakeLake:
             "attach": RUN, "logs": LOGS, "detach": Detached(replace(RUN, state=RunState.UNFINISHED, finished=None), DRIVER, "/state/r-0001.log"),
             "verify": Verification(TAVOLA.did, 80, 300_000_000), "verify_all": (Verification(TAVOLA.did, 80, 300_000_000),),
             "repair": Repair(TAVOLA.did, "backup", dry_run=False, mended=(LOST,)), "gc": Sweep(dry_run=True, leftovers=(LEFTOVER,)),
-            "report": "/tmp/r eport.html", "export": "labels.png",
+            "compare": COMPARISON, "report": "/tmp/r eport.html", "export": "labels.png",
             "fetch": Fetched(TAVOLA.did, "./tavola", 80, 300_000_000, 3.0, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),)),
             "open": FolderCheck("./tavola", "ab" * 32, 80, 300_000_000, is_flat=True, arrays=(FolderArray("counts", DATA.dims, DATA.shape, "uint16"),)),
             "sites": (SITE,), "config": (Setting("lake", "/lake", "default"),), "job_scripts": {}, "site": None,

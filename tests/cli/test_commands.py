@@ -31,6 +31,7 @@ COMMANDS = {
     "repair": "repair museo:tavola --from backup",
     "gc": "gc",
     "report": "report museo:tavola",
+    "compare": "compare r-0001 truth.npy",
     "export": "export museo:tavola --array labels --to labels.png",
     "fetch": "fetch museo:tavola ./tavola",
     "replicate": "replicate museo:tavola --to site=CNAF",
@@ -57,6 +58,7 @@ NEXT = {
     "watch": "lakecv runs",
     "attach": "lakecv report user.anna:tavola.pca-kmeans.1",
     "logs": "lakecv resume r-0001",
+    "compare": "lakecv report user.anna:tavola.pca-kmeans.1",
     "verify": "lakecv show museo:tavola",
     "verify-all": "lakecv ls",
     "repair": "lakecv verify museo:tavola",
@@ -128,6 +130,15 @@ def test_run_gives_output_and_run(lakecv):
 def test_resume_without_a_name_asks_for_the_newest(lakecv, lake):
     assert lakecv("resume", "--json").json["run"] == "r-0001"
     assert lake.calls[-1] == ("resume", (None,), {"site": None})
+
+
+def test_compare_prints_scores_and_how_labels_are_matched(lakecv, lake):
+    done = lakecv("compare", "r-0001", "truth.npy", "--above", "0.8", "--background", "none")
+    assert lake.calls[-1] == ("compare", ("r-0001", "truth.npy"), {"background": "none", "above": 0.8, "picture": None})
+    assert "oa          0.6000" in done.out
+    assert [line.split() for line in done.out.splitlines()[-4:-1]] == [["0", "0", "2*"], ["1", "1*", "1"], ["2", "1", "0"]]
+    document = lakecv("compare", "r-0001", "truth.npy", "--json").json
+    assert (document["match"], document["counts"]) == ([5, 4, None], [[0, 2], [1, 1], [1, 0]])
 
 
 def test_ls_lists_dids_with_shapes_and_gives_datasets(lakecv, lake):

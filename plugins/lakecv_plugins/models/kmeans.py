@@ -40,7 +40,7 @@ class KMeans:
     """Lloyd's algorithm.  Source: Lloyd 1982, doi 10.1109/TIT.1982.1056489."""
 
     name = "kmeans"
-    version = "1"
+    version = "2"
     Options = KMeansOptions
 
     def inputs(self, options: KMeansOptions) -> tuple[Input, ...]:  # noqa: ARG002  (the port's signature)
