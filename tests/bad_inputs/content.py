@@ -6,12 +6,14 @@ import zipfile
 
 import h5py
 import numpy as np
+import rasterio
 import scipy.io
 from astropy.io import fits
 
 from tests.bad_inputs.situation import cube, saved
 
 PAGE = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
+PLACE = {"crs": "EPSG:32632", "transform": rasterio.Affine(10.0, 0.0, 500000.0, 0.0, -10.0, 4600000.0)}
 
 
 def written(folder, ending, values=None, name="good"):
@@ -26,6 +28,9 @@ def written(folder, ending, values=None, name="good"):
     elif ending == "h5":
         with h5py.File(path, "w") as file:
             file.create_dataset("cube", data=values, chunks=(4, 5, values.shape[2]), compression="gzip")
+    elif ending == "tif":
+        with rasterio.open(path, "w", "GTiff", *values.shape[1::-1], values.shape[2], dtype=values.dtype, **PLACE) as file:
+            file.write(values.transpose(2, 0, 1))
     else:
         fits.PrimaryHDU(values.astype("i2")).writeto(path)
     return path
@@ -69,6 +74,21 @@ def altered_fits(place, what):
     }[what]
     path = written(place.folder, "fits")
     path.write_bytes(path.read_bytes().replace(old, new, 1))
+    return path
+
+
+def map_tif(place, what):
+    """A GeoTIFF whose place on Earth is missing, nowhere, or in another unit; or two of whose bands have one name."""
+    path, place_ = written(place.folder, "tif"), dict(PLACE)
+    if what == "missing":
+        place_ = {"crs": None, "transform": PLACE["transform"]}
+    elif what == "local":
+        place_["crs"] = 'LOCAL_CS["somewhere",UNIT["metre",1]]'
+    elif what == "degrees":
+        place_["crs"] = "EPSG:4326"
+    with rasterio.open(path, "w", "GTiff", 10, 12, 8, dtype="uint16", **place_) as file:
+        file.write(cube().transpose(2, 0, 1))
+        file.descriptions = ("red", "red", *"abcdef") if what == "twins" else tuple("abcdefgh")
     return path
 
 

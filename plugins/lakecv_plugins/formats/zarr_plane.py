@@ -15,18 +15,15 @@ import numpy as np
 
 from lakecv.cube import Grid
 from lakecv_plugins.formats.calibration import spelled
+from lakecv_plugins.formats.georeference import GEOGRAPHIC, WKT, Notes
 from lakecv_plugins.formats.layout import Layout
 from lakecv_plugins.formats.zarr_folder import ZarrNode, coordinate
 
 __all__ = ["grid_of"]
 
 _EVEN = 1e-6
-_WKT = re.compile(r"\s*(PROJ|GEOG|GEOD|GEOC|VERT|COMPD|COMPOUND|BOUND|ENGINEERING|ENG|LOCAL_)(CS|CRS)\s*\[", re.IGNORECASE)  # WKT 1 and 2
-_GEOGRAPHIC = re.compile(r"\s*(GEOGCS|GEOGCRS|GEODCRS)\s*\[", re.IGNORECASE)
 _DEGREES = re.compile(r"deg(ree)?s?(_(east|north|E|N))?")
 _LENGTHS = {"mm", "cm", "m", "km"}
-
-Notes = tuple[str, ...]
 
 
 def grid_of(found: tuple[ZarrNode, ...], node: ZarrNode, layout: Layout) -> tuple[Grid, Notes]:
@@ -53,17 +50,17 @@ def _referenced(found: tuple[ZarrNode, ...], node: ZarrNode, grid: Grid) -> tupl
     wkt = mapping.text("crs_wkt")
     if wkt is None:
         return grid, (f"the CRS '{mapping.path}' has no crs_wkt; the picture has no place on Earth",)
-    odd = () if _WKT.match(wkt) else (f"the CRS '{wkt[:60]}' is no WKT; it is kept as it is",)
+    odd = () if WKT.match(wkt) else (f"the CRS '{wkt[:60]}' is no WKT; it is kept as it is",)
     return replace(grid, crs=wkt, affine=_affine(mapping.attributes.get("GeoTransform"))), odd
 
 
 def _disagreement(crs: str | None, unit: str) -> Notes:
     """Find degrees that are taken for metres, or metres for degrees."""
-    if crs is None or not _WKT.match(crs):
+    if crs is None or not WKT.match(crs):
         return ()
-    if _GEOGRAPHIC.match(crs) and unit in _LENGTHS:
+    if GEOGRAPHIC.match(crs) and unit in _LENGTHS:
         return (f"the CRS counts in degrees, the pixels in {unit}; one of them is wrong",)
-    if not _GEOGRAPHIC.match(crs) and _DEGREES.fullmatch(unit):
+    if not GEOGRAPHIC.match(crs) and _DEGREES.fullmatch(unit):
         return (f"the CRS counts in lengths, the pixels in {unit}; one of them is wrong",)
     return ()
 

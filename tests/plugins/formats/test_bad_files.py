@@ -11,9 +11,11 @@ from contextlib import suppress
 import h5py
 import numpy as np
 import pytest
+import rasterio
 import scipy.io
 from astropy.io import fits
 from lakecv_plugins.formats.fits import FitsReader
+from lakecv_plugins.formats.geotiff import GeoTiffReader
 from lakecv_plugins.formats.hdf5 import Hdf5Reader
 from lakecv_plugins.formats.matlab import MatlabReader
 from lakecv_plugins.formats.numpy import NumpyReader
@@ -22,7 +24,11 @@ from lakecv.errors import Corrupt, InvalidInput, Kind, LakeCVError
 from lakecv.ports import ReadHints, Source
 
 CUBE = np.random.default_rng(0).integers(0, 9, (12, 12, 10)).astype("int16")
-READERS = {".npy": NumpyReader(), ".npz": NumpyReader(), ".mat": MatlabReader(), ".h5": Hdf5Reader(), ".fits": FitsReader()}
+READERS = {
+    ".npy": NumpyReader(), ".npz": NumpyReader(), ".mat": MatlabReader(), ".h5": Hdf5Reader(), ".fits": FitsReader(),
+    ".tif": GeoTiffReader(),
+}  # fmt: skip
+PLACE = {"crs": "EPSG:32632", "transform": rasterio.Affine(10.0, 0.0, 500000.0, 0.0, -10.0, 4600000.0)}
 
 
 def written(folder, ending):
@@ -36,6 +42,9 @@ def written(folder, ending):
     elif ending == ".h5":
         with h5py.File(path, "w") as file:
             file.create_dataset("cube", data=CUBE, chunks=(4, 4, 10), compression="gzip")
+    elif ending == ".tif":
+        with rasterio.open(path, "w", "GTiff", 12, 12, 10, dtype="int16", compress="deflate", **PLACE) as file:
+            file.write(CUBE.transpose(2, 0, 1))
     else:
         fits.PrimaryHDU(CUBE).writeto(path)
     return path

@@ -7,10 +7,12 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
+import rasterio
 import scipy.io
 import zarr
 from astropy.io import fits
 from lakecv_plugins.formats.fits import FitsReader
+from lakecv_plugins.formats.geotiff import GeoTiffReader
 from lakecv_plugins.formats.hdf5 import Hdf5Reader
 from lakecv_plugins.formats.matlab import MatlabReader
 from lakecv_plugins.formats.numpy import NumpyReader
@@ -20,7 +22,7 @@ from lakecv.ports import ReadHints, Source
 from lakecv.testing.readers import windows
 
 NY, NX, NS = 128, 128, 256
-CUBE = np.arange(NY * NX * NS, dtype="u2").reshape(NY, NX, NS)  # 8 MiB
+CUBE = np.arange(NY * NX * NS, dtype="uint16").reshape(NY, NX, NS)  # 8 MiB
 WINDOW = CUBE.nbytes // 16
 
 
@@ -55,7 +57,14 @@ def zarr_cube(path):
     return ZarrReader(), path / "a.zarr"
 
 
-@pytest.mark.parametrize("make", [npy, npz, mat, hdf5, fits_cube, zarr_cube])
+def tiff(path):
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10.0, 0.0, 500000.0, 0.0, -10.0, 4600000.0)}
+    with rasterio.open(path / "a.tif", "w", "GTiff", NX, NY, NS, dtype="uint16", tiled=True, blockxsize=32, blockysize=32, **place) as file:
+        file.write(CUBE.transpose(2, 0, 1))
+    return GeoTiffReader(), path / "a.tif"
+
+
+@pytest.mark.parametrize("make", [npy, npz, mat, hdf5, fits_cube, zarr_cube, tiff])
 def test_a_walk_over_all_windows_takes_about_two_of_them(tmp_path, make):
     reader, path = make(tmp_path)
     source = Source(str(path), path)
