@@ -31,6 +31,10 @@ def written(folder, ending, values=None, name="good"):
     elif ending == "tif":
         with rasterio.open(path, "w", "GTiff", *values.shape[1::-1], values.shape[2], dtype=values.dtype, **PLACE) as file:
             file.write(values.transpose(2, 0, 1))
+    elif ending == "img":
+        with rasterio.open(path, "w", "ENVI", *values.shape[1::-1], values.shape[2], dtype=values.dtype, **PLACE) as file:
+            file.write(values.transpose(2, 0, 1))
+        path.with_suffix(".img.aux.xml").unlink(missing_ok=True)
     else:
         fits.PrimaryHDU(values.astype("i2")).writeto(path)
     return path
@@ -75,6 +79,24 @@ def altered_fits(place, what):
     path = written(place.folder, "fits")
     path.write_bytes(path.read_bytes().replace(old, new, 1))
     return path
+
+
+def altered_envi(place, what):
+    """An ENVI pair of which one file is missing, or whose header describes another file."""
+    path = written(place.folder, "img", cube(channels=12) * 50)
+    header = path.with_suffix(".hdr")
+    old, new = {
+        "lines": ("lines   = 12", "lines = 13"), "bands": ("bands   = 12", "bands = 11"), "order": ("byte order = 0", "byte order = 1"),
+        "": ("", ""),
+    }[what if what in {"lines", "bands", "order"} else ""]  # fmt: skip
+    assert old in header.read_text()
+    header.write_text(header.read_text().replace(old, new, 1))
+    if what == "no-header":
+        header.unlink()
+        return path.rename(path.with_suffix(".bsq"))
+    if what == "no-samples":
+        path.unlink()
+    return header
 
 
 def map_tif(place, what):
