@@ -20,7 +20,7 @@ from typing import IO
 from lakecv import errors, registry
 from lakecv.canonical import from_json, loads, to_json
 from lakecv.cube import CubeSpec
-from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound, Unavailable, nearest
+from lakecv.errors import Corrupt, Denied, InvalidInput, Kind, LakeCVError, NotFound, Unavailable
 from lakecv.lake_io.convert import Converted, Watch, convert, register_in_place
 from lakecv.ports import CubeReader, ObjectIO, ReadHints, Source
 
@@ -206,7 +206,7 @@ def _reader(source: Source, name: str | None) -> CubeReader:
             return reader
     raise InvalidInput(
         f"no reader knows {source.path.name} (it starts with {head[:16]!r})", Kind.FORMAT_UNKNOWN,
-        nearest(source.path.suffix.lstrip("."), registry.readers(), "formats"),
+        f"formats: {', '.join(registry.readers())}; choose one with --format",
     )
 
 

@@ -18,15 +18,17 @@ from lakecv_plugins.formats.fits import FitsReader
 from lakecv_plugins.formats.geotiff import GeoTiffReader
 from lakecv_plugins.formats.hdf5 import Hdf5Reader
 from lakecv_plugins.formats.matlab import MatlabReader
+from lakecv_plugins.formats.mda import MdaReader
 from lakecv_plugins.formats.numpy import NumpyReader
 
 from lakecv.errors import Corrupt, InvalidInput, Kind, LakeCVError
 from lakecv.ports import ReadHints, Source
+from tests.plugins.formats.mda_writer import mda
 
 CUBE = np.random.default_rng(0).integers(0, 9, (12, 12, 10)).astype("int16")
 READERS = {
     ".npy": NumpyReader(), ".npz": NumpyReader(), ".mat": MatlabReader(), ".h5": Hdf5Reader(), ".fits": FitsReader(),
-    ".tif": GeoTiffReader(),
+    ".tif": GeoTiffReader(), ".mda": MdaReader(),
 }  # fmt: skip
 PLACE = {"crs": "EPSG:32632", "transform": rasterio.Affine(10.0, 0.0, 500000.0, 0.0, -10.0, 4600000.0)}
 
@@ -45,6 +47,8 @@ def written(folder, ending):
     elif ending == ".tif":
         with rasterio.open(path, "w", "GTiff", 12, 12, 10, dtype="int16", compress="deflate", **PLACE) as file:
             file.write(CUBE.transpose(2, 0, 1))
+    elif ending == ".mda":
+        path.write_bytes(mda({"mca1": CUBE}))
     else:
         fits.PrimaryHDU(CUBE).writeto(path)
     return path
