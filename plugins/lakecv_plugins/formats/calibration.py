@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from lakecv.cube import UNITS, Quantity, SpectralAxis
 from lakecv.errors import InvalidInput, Kind, nearest
 from lakecv.sheet import Array
 
-__all__ = ["axis_from_hint", "axis_from_vector", "pixel_size", "quantity_of_name", "quantity_of_unit", "spelled"]
+__all__ = ["axes_differ", "axis_from_hint", "axis_from_polynomial", "axis_from_vector", "pixel_size", "quantity_of_name", "quantity_of_unit", "spelled"]
 
 _SPELLINGS = {
     "eV": ("ev", "electronvolt"), "keV": ("kev",), "MeV": ("mev",),
@@ -134,6 +134,35 @@ def axis_from_hint(text: str, size: int, vector: Callable[[str], Array]) -> Spec
             f"--axis gives {axis.size} values for {size} channels", Kind.AXIS_MISMATCH, "give one value per channel",
         )
     return axis
+
+
+def axis_from_polynomial(size: int, unit: str, offset: float, slope: float, square: float = 0.0) -> SpectralAxis:
+    """Make an axis of offset + slope i + square i^2; numbered channels where that does not rise all the way.
+
+    Examples
+    --------
+    >>> axis_from_polynomial(3, "keV", 0.1, 0.01).coordinates
+    (0.1, 0.11, 0.12000000000000001)
+    >>> axis_from_polynomial(3, "keV", 0.1, 0.0).label
+    'channel (not calibrated)'
+    """
+    quantity = quantity_of_unit(unit)
+    ends = slope + square, slope + square * (2.0 * size - 3.0)  # the first step and the last
+    if quantity is None or min(ends) <= 0.0 or not all(math.isfinite(number) for number in (offset, *ends)):
+        return SpectralAxis(size)
+    if square == 0.0:
+        return SpectralAxis(size, quantity, unit, offset, slope)
+    values = tuple(offset + slope * place + square * place**2 for place in range(size))
+    return SpectralAxis(size, quantity, unit, values=values)
+
+
+def axes_differ(axes: Sequence[SpectralAxis]) -> tuple[str, ...]:
+    """Say that detectors of one cube disagree, where it is by more than half a channel."""
+    ends = [axis.coordinates[-1] for axis in axes]
+    step = abs(axes[0].coordinates[-1] - axes[0].coordinates[0]) / max(1, axes[0].size - 1)
+    if {axis.unit for axis in axes} == {axes[0].unit} and max(ends) - min(ends) <= step / 2:
+        return ()
+    return ("the detectors are calibrated differently; the axis is that of the first, the others are not shifted",)
 
 
 def _quantity(name: str) -> Quantity:

@@ -6,7 +6,6 @@ needs it.  Points that an aborted scan never reached are NaN.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakecv.cube import CubeSpec, Grid, Quantity, SpectralAxis
+from lakecv.cube import CubeSpec, Grid, SpectralAxis
 from lakecv.errors import InvalidInput, Kind
 from lakecv.ports import ReadHints, Source
 from lakecv.sheet import Array
-from lakecv_plugins.formats.calibration import spelled
+from lakecv_plugins.formats.calibration import axes_differ, axis_from_polynomial, spelled
 from lakecv_plugins.formats.container import Container, Member
 from lakecv_plugins.formats.lazy import CubeFile
 from lakecv_plugins.formats.mda_file import Cursor, Positioner, Scan, extra, header, is_mda, scan
@@ -130,7 +129,7 @@ def _open(source: Source, hints: ReadHints) -> CubeFile:
                first.detectors[number].unit or "counts", axis=axes[number])
         for number, name in enumerate(_names(first))
     )  # fmt: skip
-    notes = (*_unmeasured(places), *(_differ(axes) if hints.detector in {"sum", "all"} and hints.axis is None else ()))
+    notes = (*_unmeasured(places), *(axes_differ(axes) if hints.detector in {"sum", "all"} and hints.axis is None else ()))
     return Container(source.path.name, members, hints, notes).cube(_grid(outer, row))
 
 
@@ -164,22 +163,7 @@ def _axes(first: Scan, known: Mapping[str, float]) -> list[SpectralAxis]:
 
 def _axis(name: str, size: int, known: Mapping[str, float]) -> SpectralAxis:
     offset, slope, square = (known.get(f"{name}.{field}", 0.0) for field in ("CALO", "CALS", "CALQ"))
-    if slope <= 0.0 or not all(math.isfinite(number) for number in (offset, slope, square)):
-        return SpectralAxis(size)
-    if square == 0.0:
-        return SpectralAxis(size, Quantity.ENERGY, "keV", offset, slope)
-    values = tuple(offset + slope * place + square * place**2 for place in range(size))
-    rises = slope + 2.0 * square * size > 0.0
-    return SpectralAxis(size, Quantity.ENERGY, "keV", values=values) if rises else SpectralAxis(size)
-
-
-def _differ(axes: list[SpectralAxis]) -> tuple[str, ...]:
-    """Say by how much detectors of one cube disagree, where that is more than half a channel."""
-    ends = [axis.coordinates[-1] for axis in axes]
-    step = abs(axes[0].coordinates[-1] - axes[0].coordinates[0]) / max(1, axes[0].size - 1)
-    if {axis.unit for axis in axes} == {axes[0].unit} and max(ends) - min(ends) <= step / 2:
-        return ()
-    return ("the detectors are calibrated differently; the axis is that of the first, the others are not shifted",)
+    return axis_from_polynomial(size, "keV", offset, slope, square)
 
 
 def _unmeasured(places: Array) -> tuple[str, ...]:
