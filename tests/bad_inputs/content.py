@@ -114,6 +114,17 @@ def map_tif(place, what):
     return path
 
 
+def sentinel(place, what):
+    """A folder of two bands, where a third was not copied, or belongs to another tile."""
+    folder = place.folder / "scene"
+    folder.mkdir()
+    names = ("B02", "B04", "T32TQP_20240601T101559_B03") if what == "tiles" else ("B02", "B04")
+    for name in names:
+        with rasterio.open(folder / f"{name}.tif", "w", "GTiff", 10, 12, 1, dtype="uint16", **PLACE) as file:
+            file.write(cube()[:, :, 0], 1)
+    return folder
+
+
 def linked_h5(place, how):
     """An HDF5 file whose cube lies elsewhere, or nowhere."""
     path = place.folder / "links.h5"
