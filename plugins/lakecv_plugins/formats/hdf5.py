@@ -13,9 +13,9 @@ import numpy as np
 
 from lakecv.cube import CubeSpec, Quantity, Role, SpectralAxis
 from lakecv.ports import ReadHints, Source
-from lakecv_plugins.formats.calibration import axis_from_vector, quantity_of_unit, spelled
+from lakecv_plugins.formats.calibration import axis_from_vector, quantity_of_name, quantity_of_unit, spelled
 from lakecv_plugins.formats.container import Container, Member
-from lakecv_plugins.formats.hdf5_file import SIGNATURE, Group, HdfDataset, datasets, groups
+from lakecv_plugins.formats.hdf5_file import SIGNATURE, Group, HdfDataset, datasets, groups, links
 from lakecv_plugins.formats.layout import dim_names
 from lakecv_plugins.formats.lazy import CubeFile
 from lakecv_plugins.formats.stored import regular_file
@@ -31,6 +31,7 @@ _ENDINGS = {".h5", ".hdf5", ".hdf", ".he5", ".nxs", ".nx", ".h5nx", ".lh5"}
 _USER_BLOCKS = (0, 512, 1024, 2048)
 _MAPS = "MAPS_RAW"
 _FIRST = ("spectral", "y", "x")
+_CALIBRATIONS = {Quantity.ENERGY, Quantity.WAVELENGTH, Quantity.WAVENUMBER}
 _SPECTRAL_UNITS = {Quantity.ENERGY, Quantity.WAVENUMBER, Quantity.FREQUENCY}
 
 
@@ -59,7 +60,11 @@ def _open(source: Source, hints: ReadHints) -> CubeFile:
     if any(member.path.startswith(f"{_MAPS}/data_") for member in members):
         return Container(source.path.name, tuple(_maps(member) for member in members), hints, notes).cube()
     whole = Container(source.path.name, members, hints, notes)
-    signals = _signals(whole, found, groups(source))
+    other_names = links(source)
+    if hints.path is not None and hints.path.strip("/") in other_names:
+        hints = replace(hints, path=other_names[hints.path.strip("/")])
+        whole = replace(whole, hints=hints)
+    signals = _signals(whole, _named(found, other_names), groups(source))
     if signals and hints.path is None:
         others = [member for member in members if member.path not in {signal.path for signal in signals} and not _is_cube_like(member)]
         return replace(whole, members=(*signals, *others)).cube()
@@ -91,9 +96,14 @@ def _maps(member: Member) -> Member:
     return replace(member, dims=None if not _is_cube_like(member) else _FIRST, role=Role.AUXILIARY)
 
 
-def _signals(whole: Container, found: Sequence[HdfDataset], known: Sequence[Group]) -> list[Member]:
-    """Give the signals of NXdata groups with their dims and calibration; the default one alone, where one is named."""
+def _named(found: Sequence[HdfDataset], known: Mapping[str, str]) -> dict[str, HdfDataset]:
+    """Datasets by all their names: an NXdata group often holds nothing but links to what the detector wrote."""
     at = {data.path: data for data in found}
+    return at | {name: at[path] for name, path in known.items() if path in at}
+
+
+def _signals(whole: Container, at: Mapping[str, HdfDataset], known: Sequence[Group]) -> list[Member]:
+    """Give the signals of NXdata groups with their dims and calibration; the default one alone, where one is named."""
     spots = [group for group in known if group.attributes.get("NX_class") == "NXdata"]
     default = _default(known)
     chosen = [group for group in spots if group.path == default] or spots
@@ -115,7 +125,7 @@ def _default(known: Sequence[Group]) -> str:
 
 def _signal(whole: Container, at: Mapping[str, HdfDataset], group: Group) -> Member | None:
     name = group.attributes.get("signal")
-    old = [data.path for data in at.values() if data.path.rpartition("/")[0] == group.path and _is_one(data.attributes.get("signal"))]
+    old = [path for path, data in at.items() if path.rpartition("/")[0] == group.path and _is_one(data.attributes.get("signal"))]
     path = f"{group.path}/{name}".strip("/") if isinstance(name, str) else next(iter(old), "")
     if path not in at:
         return None
@@ -139,7 +149,12 @@ def _axes(group: Group, data: HdfDataset, ndim: int) -> list[str]:
     if isinstance(said, str):
         said = said.strip("[]").replace(",", ":").split(":")
     names = [name.decode() if isinstance(name, bytes) else str(name) for name in np.asarray([] if said is None else said).ravel()]
-    return (names + ["."] * ndim)[:ndim]
+    names = (names + ["."] * ndim)[:ndim]
+    for key, value in group.attributes.items():
+        places = np.asarray(value).ravel() if key.endswith("_indices") else np.empty(0)
+        if len(places) == 1 and places.dtype.kind in "iu" and 0 <= places[0] < ndim and names[places[0]] == ".":
+            names[places[0]] = key.removesuffix("_indices")
+    return names
 
 
 def _dims(axes: Sequence[str], vectors: Sequence[HdfDataset | None]) -> tuple[str, ...] | None:
@@ -150,7 +165,7 @@ def _dims(axes: Sequence[str], vectors: Sequence[HdfDataset | None]) -> tuple[st
     units = [spelled(_text(vector, "units")) for vector in vectors]
     spectral = [
         place for place, (name, unit) in enumerate(zip(axes, units, strict=True))
-        if quantity_of_unit(unit) in _SPECTRAL_UNITS or unit in {"nm", "Angstrom"} or "energy" in name.lower()
+        if quantity_of_unit(unit) in _SPECTRAL_UNITS or unit in {"nm", "Angstrom"} or "energy" in name.lower() or quantity_of_name(name) in _CALIBRATIONS
     ]  # fmt: skip
     if len(spectral) != 1 or len(axes) != 3:  # noqa: PLR2004
         return None

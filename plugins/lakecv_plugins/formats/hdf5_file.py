@@ -19,7 +19,7 @@ from lakecv.errors import Corrupt, InvalidInput, Kind, LakeCVError
 from lakecv.ports import Source
 from lakecv_plugins.formats.stored import Sliceable
 
-__all__ = ["SIGNATURE", "Group", "HdfArray", "HdfDataset", "datasets", "groups"]
+__all__ = ["SIGNATURE", "Group", "HdfArray", "HdfDataset", "datasets", "groups", "links"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -68,7 +68,8 @@ class _Walk:
     datasets: list[HdfDataset] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
-    seen: set[Any] = field(default_factory=set)
+    seen: dict[tuple[int, int], str] = field(default_factory=dict)
+    links: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def datasets(source: Source) -> tuple[tuple[HdfDataset, ...], tuple[str, ...]]:
@@ -96,6 +97,12 @@ def groups(source: Source) -> tuple[Group, ...]:
     return tuple(_walked(source).groups)
 
 
+def links(source: Source) -> Mapping[str, str]:
+    """Other names of objects, soft or hard, with the path under which the object is listed; those that leave the file are not."""
+    walk = _walked(source)
+    return {name: walk.seen[target] for name, target in walk.links.items() if target in walk.seen}
+
+
 def _walked(source: Source) -> _Walk:
     import h5py
 
@@ -121,25 +128,37 @@ def _children(walk: _Walk, path: str, group: Any, file: Path) -> Iterator[tuple[
             walk.outside.append(f"the link '{here}' to '{link.filename}'")
             continue
         if isinstance(link, h5py.SoftLink):
-            _check_soft(group, name, here)
+            target = _soft(group, name, here)
+            walk.links |= {} if target is None else {here: target}
             continue
         item = group[name]
-        if item.id in walk.seen:
+        identity = _identity(item)
+        if identity in walk.seen:
+            walk.links[here] = identity
             continue
-        walk.seen.add(item.id)
+        walk.seen[identity] = here
         if isinstance(item, h5py.Group):
             yield here, item
         elif isinstance(item, h5py.Dataset) and item.shape is not None:
             _add(walk, here, item, file)
 
 
-def _check_soft(group: Any, name: str, path: str) -> None:
-    """Refuse a link in a circle; one that leads to nothing is common and harmless."""
+def _identity(item: Any) -> tuple[int, int]:
+    """Tell an object by its file and its place there, whatever its name; unlike its id, this outlives the open file."""
+    import h5py
+
+    info = h5py.h5o.get_info(item.id)
+    return info.fileno, info.addr
+
+
+def _soft(group: Any, name: str, path: str) -> tuple[int, int] | None:
+    """Return what a link leads to; refuse one in a circle; one that leads to nothing (None) is common and harmless."""
     try:
-        _ = group[name]
+        return _identity(group[name])
     except (KeyError, RuntimeError, OSError) as err:
         if "too many" in str(err).lower() or "links" in str(err).lower():
             raise Corrupt(f"the soft link '{path}' leads back to itself", Kind.FILE_MALFORMED, "mend or remove the link") from err
+    return None
 
 
 def _add(walk: _Walk, path: str, item: Any, file: Path) -> None:

@@ -28,6 +28,58 @@ def opened(reader, file, **hints):
     return reader.probe(source, said), reader.read(source, said)
 
 
+def nxdata(path, **attributes):
+    """A NeXus file whose default plot holds links to what the detector and the motors wrote."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"NX_class": "NXroot", "default": "entry"})
+        entry = file.create_group("entry")
+        entry.attrs.update({"NX_class": "NXentry", "default": "map"})
+        entry["detector/counts"], entry["detector/bins"] = CUBE, np.arange(6) * 0.5
+        entry["detector/bins"].attrs["units"] = "keV"
+        entry["another/counts"] = CUBE * 2
+        plot = entry.create_group("map")
+        plot.attrs.update({"NX_class": "NXdata", "signal": "counts"} | attributes)
+        for name in ("counts", "bins"):
+            plot[name] = h5py.SoftLink(f"/entry/detector/{name}") if name == "counts" else entry["detector/bins"]
+        plot["samy"], plot["samx"], plot["wl"] = np.arange(4) * 0.1, np.arange(5) * 0.1, np.arange(6) * 0.1 + 0.4
+        for name, unit in (("samy", "mm"), ("samx", "mm"), ("wl", "um")):
+            plot[name].attrs["units"] = unit
+    return path
+
+
+@pytest.mark.parametrize(
+    ("attributes", "label"),
+    [
+        ({"axes": ["samy", "samx", "bins"]}, "energy [keV]"),
+        ({"axes": [".", ".", "bins"], "bins_indices": 2}, "energy [keV]"),
+        ({"samy_indices": 0, "samx_indices": [1], "bins_indices": np.array([2])}, "energy [keV]"),
+        ({"axes": ["samy", "samx", "wl"]}, "wavelength [um]"),
+    ],
+)
+def test_the_default_plot_of_nexus_may_be_links(tmp_path, attributes, label):
+    spec, cube = opened(Hdf5Reader(), nxdata(tmp_path / "a.nxs", **attributes))
+    assert (cube["data"].attrs["path"], spec.axis.label, cube.attrs["notes"]) == ("entry/detector/counts", label, [])
+    np.testing.assert_array_equal(cube["data"].values, CUBE)
+
+
+def test_an_array_may_be_chosen_by_the_name_of_a_link(tmp_path):
+    spec, cube = opened(Hdf5Reader(), nxdata(tmp_path / "a.nxs", axes=["samy", "samx", "bins"]), path="/entry/map/counts")
+    assert (cube["data"].attrs["path"], spec.axis.label) == ("entry/detector/counts", "energy [keV]")
+
+
+def test_a_link_of_nexus_out_of_the_file_is_not_followed(tmp_path):
+    nxdata(tmp_path / "other.nxs", axes=["samy", "samx", "bins"])
+    path = nxdata(tmp_path / "a.nxs", axes=["samy", "samx", "bins"])
+    with h5py.File(path, "r+") as file:
+        del file["entry/map/counts"], file["entry/another"]
+        file["away"] = h5py.ExternalLink("other.nxs", "/entry/another/counts")
+        file["entry/map/counts"] = h5py.SoftLink("/away")
+    cube = opened(Hdf5Reader(), path)[1]
+    assert cube["data"].attrs["path"] == "entry/detector/counts"
+    np.testing.assert_array_equal(cube["data"].values, CUBE)
+    assert "leaves the file" in cube.attrs["notes"][0]
+
+
 def fits_file(path, extras=(), data=CUBE, **cards):
     first = fits.PrimaryHDU(data)
     first.header.update(cards)
