@@ -1,5 +1,6 @@
 import pytest
 from lakecv_plugins.models.kmeans import KMeans
+from lakecv_plugins.models.maps import Maps
 from lakecv_plugins.models.pca import PCA
 
 from lakecv.testing.models import ModelContract
@@ -27,3 +28,14 @@ class TestPCA(ModelContract):
     @pytest.fixture
     def options(self, settings):
         return PCA.Options(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"windows": "0:3ch,5:5ch"}, {"windows": "0:0ch,3:6ch", "background": "linear"}], ids=str)
+class TestMaps(ModelContract):
+    @pytest.fixture
+    def model(self):
+        return Maps()
+
+    @pytest.fixture
+    def options(self, settings):
+        return Maps.Options(**settings)
