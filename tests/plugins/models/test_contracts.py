@@ -1,4 +1,5 @@
 import pytest
+from lakecv_plugins.models.indices import Indices
 from lakecv_plugins.models.kmeans import KMeans
 from lakecv_plugins.models.maps import Maps
 from lakecv_plugins.models.pca import PCA
@@ -39,3 +40,15 @@ class TestMaps(ModelContract):
     @pytest.fixture
     def options(self, settings):
         return Maps.Options(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"formula": "nd=(C(3)-C(0))/(C(3)+C(0)+1); sqrt(C(5))"}, {"formula": "C(2)*2-C(1)", "threshold": "otsu"},
+                                      {"formula": "C(7)", "threshold": 20.0, "scale": 0.5}], ids=str)  # fmt: skip
+class TestIndices(ModelContract):
+    @pytest.fixture
+    def model(self):
+        return Indices()
+
+    @pytest.fixture
+    def options(self, settings):
+        return Indices.Options(**settings)
