@@ -20,7 +20,9 @@ class TestKMeans(ModelContract):
 
 
 @pytest.mark.parametrize("settings", [{"components": 3}, {"components": 12, "scaling": "sqrt"},
-                                      {"components": 2, "scaling": "zscore"}, {"components": 2, "scaling": "l2"}], ids=str)
+                                      {"components": 2, "scaling": "zscore"}, {"components": 2, "scaling": "l2"},
+                                      {"components": 12, "noise": "differences"}, {"components": 4, "noise": "poisson", "rank": "auto"},
+                                      {"components": 3, "noise": "differences", "scaling": "sqrt", "rank": "auto"}], ids=str)
 class TestPCA(ModelContract):
     @pytest.fixture
     def model(self):
