@@ -14,7 +14,7 @@ from lakecv.report import figures
 from lakecv.report.data import ReportData
 from lakecv.report.palette import label_color
 from lakecv.report.pictures import data_uri
-from lakecv.report.text import number
+from lakecv.report.text import named, number
 from lakecv.report.timeline import arrange
 from lakecv.sheet import Array
 
@@ -119,11 +119,13 @@ def _silhouette(spec: TableSpec, values: Array) -> Chart:
 
 def _grid(spec: TableSpec, values: Array) -> Grid2D:
     cells = np.atleast_2d(values.T).T
+    title, names = named(_title(spec), len(cells))
     shown = cells[: max(1, _CELLS // cells.shape[1])]
     note = f"The first {len(shown)} of {len(cells)} rows are shown." if len(shown) < len(cells) else ""
     columns = tuple(_item(spec.dims[-1], index) for index in range(cells.shape[1])) if values.ndim > 1 else ("value",)
-    rows = tuple((_item(spec.dims[0], index), tuple(number(float(value)) for value in row)) for index, row in enumerate(shown))
-    return Grid2D(_title(spec), columns, rows, note)
+    heads = names or tuple(_item(spec.dims[0], index) for index in range(len(shown)))
+    rows = tuple((head, tuple(number(float(value)) for value in row)) for head, row in zip(heads, shown, strict=False))
+    return Grid2D(title, columns, rows, note)
 
 
 def _item(dim: str, index: int) -> str:

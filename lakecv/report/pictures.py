@@ -17,13 +17,13 @@ from lakecv.cube import ArraySpec, Grid, Role
 from lakecv.numerics.png import encode_png
 from lakecv.numerics.shrinking import block_means
 from lakecv.report.palette import color_map, gradient, label_palette
-from lakecv.report.text import number
+from lakecv.report.text import named, number
 from lakecv.sheet import Array
 
 __all__ = ["ColorBar", "Picture", "aspect", "data_uri", "label_picture", "no_data", "pictures", "scalar_rgba", "scale_bar"]
 
 _EDGE = 1024
-_COMPONENTS = 8
+_COMPONENTS, _NAMED = 8, 32
 _SIGNED = {Role.SCORES, Role.EMBEDDING}
 _COLORS = 256
 
@@ -50,7 +50,10 @@ class Picture:
 
 
 def pictures(spec: ArraySpec, array: Array) -> Iterator[Picture]:
-    """Draw an image array: one picture for (y, x), a composite and up to eight more for (y, x, component)."""
+    """Draw an image array: one picture for (y, x); for (y, x, component) a composite and up to eight more, 32 if named.
+
+    A title that ends with a name for each component (``net sum: Fe-K, Cu-K``) names the pictures.
+    """
     title = spec.title or spec.name
     if spec.role is Role.LABELS and array.ndim == 2:  # noqa: PLR2004
         yield label_picture(spec, array)
@@ -60,12 +63,14 @@ def pictures(spec: ArraySpec, array: Array) -> Iterator[Picture]:
     elif array.ndim == 2:  # noqa: PLR2004
         yield _scalar(spec, array, title)
     elif spec.role is not Role.DATA and array.ndim == 3:  # noqa: PLR2004
+        head, names = named(title, array.shape[2])
         if array.shape[2] >= 3:  # noqa: PLR2004
-            small = _shrink(array[..., :3])
-            words = f"1 red, 2 green, 3 blue; each stretched from its 2nd to its 98th percentile. {_reduced(spec, small)}"
-            yield Picture(data_uri(encode_png(_composite(small))), f"{title}: first three", Role.RGB, words)
-        for index in range(min(array.shape[2], _COMPONENTS)):
-            yield _scalar(spec, array[..., index], f"{title} {index + 1}")
+            small, first = _shrink(array[..., :3]), names[:3] or ("1", "2", "3")
+            colors = ", ".join(f"{name} {color}" for name, color in zip(first, ("red", "green", "blue"), strict=True))
+            words = f"{colors}; each stretched from its 2nd to its 98th percentile. {_reduced(spec, small)}"
+            yield Picture(data_uri(encode_png(_composite(small))), f"{head}: first three", Role.RGB, words)
+        for index in range(min(array.shape[2], _NAMED if names else _COMPONENTS)):
+            yield _scalar(spec, array[..., index], f"{names[index]}, {head}" if names else f"{title} {index + 1}")
 
 
 def label_picture(spec: ArraySpec, labels: Array) -> Picture:

@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 
-__all__ = ["area", "clean", "duration", "nbytes", "number", "percent"]
+__all__ = ["area", "clean", "duration", "named", "nbytes", "number", "percent"]
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL)
 _SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
@@ -30,6 +30,21 @@ def clean(text: str) -> str:
     spaced = "".join(" " if char in _SPACES else char for char in plain)
     seen = "".join(char for char in spaced if unicodedata.category(char) not in _HIDDEN)
     return seen if len(seen) <= _LIMIT else f"{seen[:_LIMIT]} …"
+
+
+def named(title: str, count: int) -> tuple[str, tuple[str, ...]]:
+    """Take the names of entries out of a title that ends with them, one for each; no names where it does not.
+
+    Examples
+    --------
+    >>> named("net sum: Fe-K, 2.9:3.1keV", 2)
+    ('net sum', ('Fe-K', '2.9:3.1keV'))
+    >>> named("scores: the first, of all", 3)
+    ('scores: the first, of all', ())
+    """
+    head, colon, rest = title.rpartition(": ")
+    names = tuple(rest.split(", "))
+    return (head, names) if colon and len(names) == count and all(names) else (title, ())
 
 
 def nbytes(count: float) -> str:

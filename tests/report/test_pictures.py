@@ -90,3 +90,17 @@ def test_pixels_that_are_not_square_keep_their_shape():
     assert aspect(grid) == 0.5
     assert aspect(replace(grid, pixel_size=None)) == 1.0
     assert aspect(Grid(875, 1)) == pytest.approx(1 / 6)
+
+
+def test_a_title_that_ends_with_the_names_of_the_components_names_the_pictures():
+    spec = replace(_spec(Role.SCORES, (2, 2, 3)), title="net sum: Fe-K, Cu-K, 2:3keV")
+    drawn = list(pictures(spec, np.arange(12.0).reshape(2, 2, 3)))
+    assert [picture.title for picture in drawn] == ["net sum: first three", "Fe-K, net sum", "Cu-K, net sum", "2:3keV, net sum"]
+    assert drawn[0].note.startswith("Fe-K red, Cu-K green, 2:3keV blue; ")
+
+
+def test_named_components_are_all_drawn_up_to_32_and_unnamed_ones_up_to_8():
+    names = ", ".join(f"w{index}" for index in range(12))
+    values = np.zeros((2, 2, 12))
+    assert len(list(pictures(replace(_spec(Role.SCORES, values.shape), title=f"sum: {names}"), values))) == 13
+    assert len(list(pictures(replace(_spec(Role.SCORES, values.shape), title="sum"), values))) == 9
