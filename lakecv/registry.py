@@ -31,7 +31,7 @@ _OWN = "lakecv"
 _GROUPS = {"storage": "lakecv.storage", "format": "lakecv.formats", "catalog": "lakecv.catalogs",
            "model": "lakecv.models", "site": "lakecv.sites"}  # fmt: skip
 _UNKNOWN = {"lakecv.models": Kind.MODEL_UNKNOWN, "lakecv.sites": Kind.SITE_UNKNOWN}
-_EXTRAS = {"astropy": "formats-astro", "h5py": "formats-hdf5", "scipy": "formats-matlab", "rucio": "rucio", "urllib3": "web", "XRootD": "xrootd"}  # module -> extra that brings it
+_EXTRAS = {"astropy": "formats-astro", "h5py": "formats-hdf5", "rasterio": "formats-eo", "scipy": "formats-matlab", "rucio": "rucio", "urllib3": "web", "XRootD": "xrootd"}  # module -> extra that brings it
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 

@@ -217,13 +217,14 @@ class Lake(Working):
         return sweep(self.url, self._objects, self._catalog, wish, self._watch)
 
     def export(self, did: str, *, array: str, to: str | Path) -> str:
-        """Write one array to a file whose ending says the format (png, npy, csv); never overwrites."""
+        """Write one array to a file whose ending says the format (png, npy, csv, tif, hdr, fits, h5); never overwrites."""
         from lakecv.report.export import export
 
         dataset = self.near_first(self.show(did))
         spec = dataset.cube.array(array)
         check_target(Path(to), self.url, dataset)
-        export(read_whole(self.url, dataset, spec, teller(self._catalog, dataset)), spec, dataset.cube.axis, Path(to))
+        whole = read_whole(self.url, dataset, spec, teller(self._catalog, dataset))
+        export(whole, spec, dataset.cube.axis, Path(to), grid=dataset.cube.grid, source=f"{dataset.did} sha256 {dataset.digest}")
         return str(to)
 
     # --- about --------------------------------------------------------------------------------------------------------

@@ -112,10 +112,10 @@ def export(
     did: DIDArgument,
     *,
     array: Annotated[str, typer.Option(metavar="NAME", help="Array to write; lakecv show DID lists them.")],
-    to: Annotated[str, typer.Option(metavar="FILE", help="File to write; its ending (.png .npy .csv) says how.")],
+    to: Annotated[str, typer.Option(metavar="FILE", help="File to write; its ending says how: .png .npy .csv .tif .hdr .fits .h5.")],
     as_json: Json = False,
 ) -> None:
-    """Write one array to a file. A picture (.png), a numpy file (.npy) or a table with its units (.csv)."""
+    """Write one array to a file. For a look, numpy, a spreadsheet, a GIS (.tif), ENVI (.hdr), FITS or NeXus (.h5)."""
     from lakecv.cli import render
 
     with opened(ctx, as_json=as_json) as lake:
