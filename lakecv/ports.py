@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
+from lakecv.annotation import Annotation
 from lakecv.cube import CubeSpec
 from lakecv.facts import Condition
 from lakecv.job import Input, Workload
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ability",
+    "Annotates",
     "CatalogBackend",
     "CatalogPlugin",
     "CubeReader",
@@ -240,6 +242,17 @@ class KeepsChecksums(Protocol):
 
     def recorded(self, replica: Replica, keys: Sequence[str]) -> Mapping[str, tuple[int, str]]:
         """Bytes and adler32 (8 hex digits) that it keeps of objects, by key; of one that it does not know, nothing."""
+
+
+@runtime_checkable
+class Annotates(Protocol):
+    """A catalog that keeps what people say of datasets: entries are only ever added, so writers at the same time lose nothing."""
+
+    def annotate(self, annotation: Annotation) -> None:
+        """Add an entry; the same again is a no-op."""
+
+    def annotations(self, did: DID) -> Sequence[Annotation]:
+        """List all that was said of a dataset, oldest first; nothing where nobody said anything."""
 
 
 class CatalogPlugin(Protocol):

@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 from lakecv import registry
 from lakecv.api import detaching, replicating
+from lakecv.api.annotating import annotations_of
 from lakecv.api.damages import teller
 from lakecv.api.driving import Drive, asked_for, site_named
 from lakecv.api.jobs import command_of, make_job
@@ -22,6 +23,7 @@ from lakecv.errors import Kind, NotFound
 from lakecv.job import Job, Scalar
 from lakecv.plan import Plan, Progress, Run
 from lakecv.records import Dataset
+from lakecv.report.naming import named
 
 __all__ = ["Asked", "Working"]
 
@@ -137,12 +139,17 @@ class Working(Opened):
         yield from self._runs.follow(run or self._newest(unfinished=False))
 
     def report(self, name: str, to: str | Path | None = None) -> str:
-        """Write the report of a result (DID or run id) to a file and return its path."""
+        """Write the report of a result (DID or run id) to a file and return its path.
+
+        The stored report is as the run left it; in the file, clusters have the names that were given to them since, and notes
+        and title stand in a section of their own.
+        """
         did = self._did(name) if ":" in name else self._runs.record(name).output
         dataset = self._catalog.lookup(did)
         path = Path(to) if to is not None else Path(f"{did.scope}.{did.name}.html")
         check_target(path, self.url, dataset)
-        page = read_artifact(self.url, dataset, REPORT, teller(self._catalog, dataset))
+        said = annotations_of(self._catalog, did)
+        page = named(read_artifact(self.url, dataset, REPORT, teller(self._catalog, dataset)), said)
         if to is None and path.exists() and path.read_bytes() == page:
             return str(path)
         write_new(path, page)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lakecv.cli import about, data, fetching, following, keeping, replicas, runs, sites, worker
+from lakecv.cli import about, annotating, data, fetching, following, keeping, replicas, runs, sites, worker
 from lakecv.cli.failures import EXIT_CODES, Verbs
 from lakecv.cli.output import say, tolerate_any_text
 from lakecv.cli.session import Session, session_of
@@ -31,7 +31,7 @@ config = typer.Typer(name="config", cls=Verbs, context_settings=_NAMES, rich_mar
 site = typer.Typer(name="site", cls=Verbs, context_settings=_NAMES, rich_markup_mode=None, help="Profiles of sites.")
 
 for verb in (
-    about.demo, data.register, data.ls, replicas.search, data.show, runs.plan, runs.run, runs.resume, runs.runs, following.watch,
+    about.demo, data.register, data.ls, replicas.search, data.show, annotating.annotate, runs.plan, runs.run, runs.resume, runs.runs, following.watch,
     following.attach, following.logs, data.report, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
     sites.sites, about.models, about.plugins, about.doctor,
 ):

@@ -86,9 +86,9 @@ def show(ctx: typer.Context, did: DIDArgument, *, as_json: Json = False) -> None
     from lakecv.cli import jsonout, render
 
     with opened(ctx, as_json=as_json) as lake:
-        item = lake.show(did)
+        item, said = lake.show(did), lake.annotations(did)
     words = ("report", str(item.did)) if item.made_by else ("run", "pca+kmeans", str(item.did))
-    emit(jsonout.dataset(item), [*render.dataset(item), session_of(ctx).next(*words)], as_json=as_json)
+    emit({**jsonout.dataset(item), "annotations": jsonout.said(said)}, [*render.dataset(item, said), session_of(ctx).next(*words)], as_json=as_json)
 
 
 def report(

@@ -12,6 +12,7 @@ from lakecv.canonical import to_json
 from lakecv.job import StageKind
 
 if TYPE_CHECKING:
+    from lakecv.annotation import Annotations
     from lakecv.api import (
         Demo,
         Detached,
@@ -49,6 +50,7 @@ __all__ = [
     "repair",
     "rule",
     "run",
+    "said",
     "setting",
     "summary",
     "sweep",
@@ -102,6 +104,21 @@ def dataset(item: Dataset) -> Document:
         "warnings": list(item.warnings),
         "parents": dict(item.parents),
         "made_by": item.made_by,
+    }
+
+
+def said(found: Annotations) -> Document:
+    """Tell what people said of a dataset: what holds, and all of it, oldest first; ``title`` is null where nobody gave one."""
+    history = [
+        {"about": str(each.about), "number": each.number, "text": each.text, "author": each.author, "created": each.created}
+        for each in found.history
+    ]
+    return {
+        "did": str(found.did),
+        "title": found.title,
+        "names": {str(number): name for number, name in found.names.items()},
+        "notes": [each.text for each in found.notes],
+        "history": history,
     }
 
 

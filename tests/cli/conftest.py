@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from lakecv.annotation import About, Annotation, Annotations
 from lakecv.api import (
     Check,
     Detached,
@@ -72,6 +73,10 @@ STUCK = Rule("77aa", TAVOLA.did, "INFN-NA", "STUCK", 1, 0, 0, 80, error="no spac
 DRIVER = Driver("r-0001", 4711, "elsewhere", 1.0, begun=True)
 LOG = LogFile("driver", "/state/r-0001.log", ("error: it\x1b[2J broke [worker-lost]", "hint: \u202etry"), cut=True)
 LOGS = RunLogs(FAILED, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),), (DRIVER,), (LOG,))
+SAID = Annotations(TAVOLA.did, (
+    Annotation(TAVOLA.did, About.CLUSTER, "lead\x1b[31m white", "user.anna", "2026-01-02T03:04:05.000000Z", "0a", 3),
+    Annotation(TAVOLA.did, About.NOTE, "seen by\u202e Ada", "user.anna", "2026-01-03T03:04:05.000000Z", "0b"),
+))
 SITE = Site("local", "local", Resources(1, 4_000_000_000), 2, ("local",), (SiteLink("cnaf", 25e6, 0.05),))
 
 
@@ -143,7 +148,7 @@ class FakeLake:
         FakeLake.answers = {
             "register": Registered(TAVOLA, was_there=False, seconds=9.0, nbytes_raw=1_218_969_600, notes=("dims taken as y,x,spectral",)),
             "search": (TAVOLA,), "unknown_facts": {}, "replicate": RULE, "rules": (RULE, STUCK),
-            "ls": (RESULT, TAVOLA), "show": TAVOLA, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
+            "ls": (RESULT, TAVOLA), "show": TAVOLA, "annotations": SAID, "annotate": SAID, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
             "watch": (Progress("run", "1-map", 12, 24, 600_000_000, 10.0, "inertia 0.5"),),
             "attach": RUN, "logs": LOGS, "detach": Detached(replace(RUN, state=RunState.UNFINISHED, finished=None), DRIVER, "/state/r-0001.log"),
             "verify": Verification(TAVOLA.did, 80, 300_000_000), "verify_all": (Verification(TAVOLA.did, 80, 300_000_000),),
