@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from lakecv.annotation import Annotation
+from lakecv.citation import Reference
 from lakecv.cube import CubeSpec
 from lakecv.facts import Condition
 from lakecv.job import Input, Workload
@@ -30,6 +31,7 @@ __all__ = [
     "Annotates",
     "CatalogBackend",
     "CatalogPlugin",
+    "Cited",
     "CubeReader",
     "KeepsChecksums",
     "Model",
@@ -307,6 +309,15 @@ class ReducibleModel(Model[OptionsT_contra], Protocol[OptionsT_contra]):
 
     def update(self, state: State, statistics: Statistics, options: OptionsT_contra) -> Step:
         """Next state, from the sums over all cells."""
+
+
+@runtime_checkable
+class Cited(Protocol):
+    """A model that says where its method was published; ``lakecv cite`` asks."""
+
+    @property
+    def references(self) -> Sequence[Reference]:
+        """Publications that whoever uses the model cites."""
 
 
 # --- sites (lakecv.sites) ---------------------------------------------------------------------------------------------

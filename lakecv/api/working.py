@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 from lakecv import registry
 from lakecv.api import detaching, replicating
 from lakecv.api.annotating import annotations_of
+from lakecv.api.citing import cite, run_of
 from lakecv.api.damages import teller
 from lakecv.api.driving import Drive, asked_for, site_named
 from lakecv.api.jobs import command_of, make_job
@@ -23,6 +24,7 @@ from lakecv.errors import Kind, NotFound
 from lakecv.job import Job, Scalar
 from lakecv.plan import Plan, Progress, Run
 from lakecv.records import Dataset
+from lakecv.report.methods import Citation
 from lakecv.report.naming import named
 
 __all__ = ["Asked", "Working"]
@@ -154,6 +156,17 @@ class Working(Opened):
             return str(path)
         write_new(path, page)
         return str(path)
+
+    def cite(self, name: str) -> Citation:
+        """Say how a result (DID or run id) is written about: ``text``, ``references``, ``bibtex``.
+
+        Raises
+        ------
+        NotFound
+            If no run made it, or the run has not finished (kind ``run-unknown``).
+        """
+        run = run_of(self._catalog.lookup(self._did(name))) if ":" in name else name
+        return cite(self._catalog, self._runs.record(run))
 
     def job_scripts(self, plan: Plan) -> dict[str, str]:
         """Write what would be submitted for a plan, byte for byte, by site; nothing for a site where nothing is."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lakecv.cli import about, annotating, data, fetching, following, keeping, replicas, runs, sites, worker
+from lakecv.cli import about, annotating, citing, data, fetching, following, keeping, replicas, runs, sites, worker
 from lakecv.cli.failures import EXIT_CODES, Verbs
 from lakecv.cli.output import say, tolerate_any_text
 from lakecv.cli.session import Session, session_of
@@ -32,7 +32,7 @@ site = typer.Typer(name="site", cls=Verbs, context_settings=_NAMES, rich_markup_
 
 for verb in (
     about.demo, data.register, data.ls, replicas.search, data.show, annotating.annotate, runs.plan, runs.run, runs.resume, runs.runs, following.watch,
-    following.attach, following.logs, data.report, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
+    following.attach, following.logs, data.report, citing.cite, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
     sites.sites, about.models, about.plugins, about.doctor,
 ):
     app.command()(verb)

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from lakecv.job import Job
     from lakecv.plan import Outcome, Plan, Progress, Run, Share
     from lakecv.records import Dataset, Rule
+    from lakecv.report.methods import Citation
 
 __all__ = [
     "Document",
+    "citation",
     "dataset",
     "demo",
     "detached",
@@ -119,6 +121,24 @@ def said(found: Annotations) -> Document:
         "names": {str(number): name for number, name in found.names.items()},
         "notes": [each.text for each in found.notes],
         "history": history,
+    }
+
+
+def citation(found: Citation) -> Document:
+    """Tell how a result is written about."""
+    run, cited = found.run, {each.link.model: [item.key for item in each.references] for each in found.models}
+    return {
+        "run": run.id,
+        "output": str(found.output.did),
+        "digest": found.output.digest,
+        "text": found.text,
+        "job": _job(run.job),
+        "created": run.created,
+        "finished": run.finished,
+        "versions": dict(run.versions),
+        "cited": cited,
+        "references": [{**value(each), "text": each.text} for each in found.references],
+        "bibtex": found.bibtex,
     }
 
 
