@@ -5,11 +5,13 @@ Imports typer and errors only, so that ``lakecv --help`` answers at once; comman
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from lakecv.cli import about, annotating, citing, data, fetching, following, keeping, replicas, runs, sites, worker
+from lakecv.cli.completing import join_words
 from lakecv.cli.failures import EXIT_CODES, Verbs
 from lakecv.cli.output import say, tolerate_any_text
 from lakecv.cli.session import Session, session_of
@@ -86,5 +88,6 @@ def _greet(session: Session) -> None:
 def main() -> int:
     """Console entry point; ends the process with the exit code of the command."""
     tolerate_any_text()
+    join_words(os.environ)
     app()
     return 0

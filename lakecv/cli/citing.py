@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from lakecv.cli.completing import complete_did
 from lakecv.cli.layout import clean
 from lakecv.cli.options import Json
 from lakecv.cli.output import emit, note
@@ -16,7 +17,7 @@ __all__ = ["cite"]
 
 def cite(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="RUN|DID", help="A run, or the result that it made.")],
+    name: Annotated[str, typer.Argument(metavar="RUN|DID", help="A run, or the result that it made.", autocompletion=complete_did)],
     *,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print the references as BibTeX, and nothing else.")] = False,
     as_json: Json = False,

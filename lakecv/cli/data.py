@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lakecv.cli.completing import complete_did
 from lakecv.cli.options import DIDArgument, Json, metadata_of, shape_of
 from lakecv.cli.output import emit, note
 from lakecv.cli.session import interruptible, opened, session_of
@@ -93,7 +94,7 @@ def show(ctx: typer.Context, did: DIDArgument, *, as_json: Json = False) -> None
 
 def report(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="DID|RUN", help="A result, or the run that made it.")],
+    name: Annotated[str, typer.Argument(metavar="DID|RUN", help="A result, or the run that made it.", autocompletion=complete_did)],
     *,
     to: Annotated[_Text, typer.Option(metavar="FILE", help="Where to write it (default: here).")] = None,
     as_json: Json = False,
