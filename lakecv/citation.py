@@ -7,6 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Reference"]
 
 _PLACES = {"article": "journal", "inproceedings": "booktitle", "book": "publisher"}
+_BRACES = str.maketrans("", "", "{}")  # BibTeX's way to keep a name in one piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Reference:
         """
         place = ", ".join(part for part in (self.where, self.volume, self.pages) if part)
         doi = f" doi:{self.doi}" if self.doi else ""
-        return f"{' and '.join(self.authors)} ({self.year}). {self.title}. {place}.{doi}"
+        return f"{' and '.join(self.authors).translate(_BRACES)} ({self.year}). {self.title}. {place}.{doi}"
 
     @property
     def short(self) -> str:

@@ -96,7 +96,7 @@ class Subject:
         return [f"{value:.10g} {axis.unit}" if axis.unit else f"channel {value:g}" for value in axis.coordinates]
 
     def held_in(self, array: Array, dtypes: Sequence[str]) -> Array:
-        """Give an array in the smallest of the dtypes that a format has which holds every value of it exactly.
+        """Give an array in this machine's byte order and the smallest of a format's dtypes that holds every value of it exactly.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Subject:
             If none does.
         """
         if array.dtype.name in dtypes:
-            return array
+            return array.astype(array.dtype.newbyteorder("="), copy=False)
         fitting = [name for name in dtypes if np.can_cast(array.dtype, name, "safe")]
         if not fitting:
             raise InvalidInput(

@@ -12,6 +12,7 @@ def test_the_paragraph_names_what_it_takes_to_repeat_the_work(lakecv):
     ):  # fmt: skip
         assert text in done.out
     assert "Lloyd, S. P. (1982). Least squares quantization in PCM. IEEE Transactions, 28, 129-137." in done.out
+    assert "\n  The lakecv authors (2026). lakecv" in done.out
     assert done.err.strip() == "note: the model 'pca' names no references, or is not installed here"
 
 

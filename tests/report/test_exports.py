@@ -121,6 +121,12 @@ def test_a_cube_in_a_geotiff_has_a_band_for_each_channel(tmp_path):
         assert all(text in file.pages[0].tags["GDAL_METADATA"].value for text in ("1 keV", "2.5 keV", ">count<"))
 
 
+def test_samples_of_another_byte_order_are_the_same_in_a_geotiff(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("rasterio")
+    assert np.array_equal(tifffile.imread(_cube(tmp_path, "a.tif", array=CUBE.astype(">f4"))), np.moveaxis(CUBE, 2, 0))
+
+
 def test_a_turned_grid_is_kept_by_a_geotiff(tmp_path):
     tifffile = pytest.importorskip("tifffile")
     pytest.importorskip("rasterio")
@@ -189,6 +195,15 @@ def test_labels_in_fits_keep_numbers_blank_names_and_colors(tmp_path):
         table = file["CLASSES"].data
         assert list(table["NAME"]) == ["lead white", "cluster 1", NAMES[2], "cluster 3"]
         assert bytes(table["COLOR"][0].tolist()).hex() == label_color(0)[1:]
+
+
+def test_no_data_of_many_labels_is_blank_in_what_is_stored(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    labels = np.array([[0, 300, 65535]], np.uint16)
+    spec = ArraySpec("labels", Role.LABELS, ("y", "x"), labels.shape, "uint16", labels.shape, nodata=65535.0)
+    path = export(labels, spec, None, tmp_path / "a.fits")
+    with fits.open(path, do_not_scale_image_data=True) as file:
+        assert (file[0].data[0, 2], int(file[0].data[0, 0]) + file[0].header["BZERO"]) == (file[0].header["BLANK"], 0)
 
 
 def test_unsigned_samples_read_back_the_same(tmp_path):
