@@ -74,6 +74,7 @@ class Kind(StrEnum):
     RUN_UNKNOWN = "run-unknown"
     ARRAY_UNKNOWN = "array-unknown"
     OBJECT_UNKNOWN = "object-unknown"
+    LABEL_UNKNOWN = "label-unknown"
     # Conflict
     DID_MEANS_SOMETHING_ELSE = "did-means-something-else"
     OUTPUT_EXISTS = "output-exists"

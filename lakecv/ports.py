@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
+from lakecv.annotation import Annotation
+from lakecv.citation import Reference
 from lakecv.cube import CubeSpec
 from lakecv.facts import Condition
 from lakecv.job import Input, Workload
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ability",
+    "Annotates",
     "CatalogBackend",
     "CatalogPlugin",
+    "Cited",
     "CubeReader",
     "KeepsChecksums",
     "Model",
@@ -242,6 +246,17 @@ class KeepsChecksums(Protocol):
         """Bytes and adler32 (8 hex digits) that it keeps of objects, by key; of one that it does not know, nothing."""
 
 
+@runtime_checkable
+class Annotates(Protocol):
+    """A catalog that keeps what people say of datasets: entries are only ever added, so writers at the same time lose nothing."""
+
+    def annotate(self, annotation: Annotation) -> None:
+        """Add an entry; the same again is a no-op."""
+
+    def annotations(self, did: DID) -> Sequence[Annotation]:
+        """List all that was said of a dataset, oldest first; nothing where nobody said anything."""
+
+
 class CatalogPlugin(Protocol):
     """How a catalog is opened: called with the lake's objects."""
 
@@ -294,6 +309,15 @@ class ReducibleModel(Model[OptionsT_contra], Protocol[OptionsT_contra]):
 
     def update(self, state: State, statistics: Statistics, options: OptionsT_contra) -> Step:
         """Next state, from the sums over all cells."""
+
+
+@runtime_checkable
+class Cited(Protocol):
+    """A model that says where its method was published; ``lakecv cite`` asks."""
+
+    @property
+    def references(self) -> Sequence[Reference]:
+        """Publications that whoever uses the model cites."""
 
 
 # --- sites (lakecv.sites) ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from lakecv_catalog.rucio.places import Place
 
 from lakecv.errors import Conflict, Kind, NotFound
 from lakecv.records import DID, Access, Claim, Replica
-from lakecv.testing.catalog import CatalogContract, a_claim, a_dataset, a_manifest
+from lakecv.testing.catalog import CatalogContract, a_claim, a_dataset, a_manifest, a_saying
 
 SCOPES = ("museo", "museum", "ab", "a")
 
@@ -40,6 +40,11 @@ class RucioContract(CatalogContract):
     def test_a_scope_that_nobody_has_is_told_before_anything_is_written(self, catalog):
         with pytest.raises(NotFound) as caught:
             catalog.place(DID("nobody", "tavola"), "w1", "CNAF")
+        assert caught.value.kind is Kind.SCOPE_UNKNOWN
+
+    def test_nothing_is_said_in_a_scope_that_nobody_has(self, catalog):
+        with pytest.raises(NotFound) as caught:
+            catalog.annotate(a_saying(did="nobody:tavola"))
         assert caught.value.kind is Kind.SCOPE_UNKNOWN
 
     def test_room_is_what_the_quota_leaves(self, catalog):

@@ -1,7 +1,8 @@
 """The catalog as create-only JSON documents in the lake's own objects: a folder, a bucket or memory.
 
 No server: ``catalog/<scope>/<name>/claim.json`` says who may write a dataset, ``dataset.json`` that it exists.  Whoever
-creates a document first has it; nothing is ever rewritten, so no reader can see half of a change.
+creates a document first has it; nothing is ever rewritten, so no reader can see half of a change.  What people say of a dataset
+lies in ``annotations/<scope>/<name>/``, one document for each saying, where no listing of datasets meets it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lakecv.annotation import Annotation
 from lakecv.canonical import dump, load
 from lakecv.errors import Conflict, Kind, NotFound, nearest
 from lakecv.facts import Condition, facts_of
 from lakecv.patience import many
-from lakecv.ports import CatalogBackend, ObjectInfo, ObjectIO
+from lakecv.ports import Annotates, CatalogBackend, ObjectInfo, ObjectIO
 from lakecv.records import DID, Claim, Dataset, Manifest
 from lakecv_catalog.codec import decode, encode, parse
 from lakecv_catalog.snapshots import Entry, is_due, newest, write
@@ -21,6 +23,7 @@ from lakecv_catalog.snapshots import Entry, is_due, newest, write
 __all__ = ["DocumentCatalog"]
 
 _ROOT, _CLAIM, _DATASET = "catalog", "claim.json", "dataset.json"
+_SAID = "annotations"
 
 
 class DocumentCatalog:
@@ -96,6 +99,23 @@ class DocumentCatalog:
             write(self._objects, snapshot.sequence, kept, fresh)
         yield from (found[did] for did in listed if did in found)
 
+    def annotate(self, annotation: Annotation) -> None:
+        """Add a document of its own; the same again is a no-op."""
+        key, document = f"{_said(annotation.did)}/{annotation.entry}.json", dump(annotation)
+        try:
+            self._objects.put(key, document)
+        except Conflict:
+            if self._objects.get(key) != document:
+                raise
+
+    def annotations(self, did: DID) -> Sequence[Annotation]:
+        """List all that was said of a dataset, oldest first."""
+        keys = [info.key for info in self._objects.list(_said(did)) if info.key.endswith(".json")]
+        return sorted(many(self._read_annotation, keys), key=lambda each: each.entry)
+
+    def _read_annotation(self, key: str) -> Annotation:
+        return load(Annotation, self._objects.get(key))
+
     def _found(self, document: str, scope: str | None) -> dict[DID, ObjectInfo]:
         """List what has a document, sorted by DID; what is not laid out as a document is not part of the catalog."""
         folder = _ROOT if scope is None else f"{_ROOT}/{DID(scope, 'any').scope}"
@@ -122,7 +142,12 @@ def _key(did: DID, document: str) -> str:
     return f"{_ROOT}/{did.scope}/{did.name}/{document}"
 
 
+def _said(did: DID) -> str:
+    return f"{_SAID}/{did.scope}/{did.name}"
+
+
 if TYPE_CHECKING:
 
-    def _proof(objects: ObjectIO) -> CatalogBackend:
-        return DocumentCatalog(objects)
+    def _proof(objects: ObjectIO) -> tuple[CatalogBackend, Annotates]:
+        catalog = DocumentCatalog(objects)
+        return catalog, catalog

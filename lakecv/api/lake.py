@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakecv import config, registry
+from lakecv.annotation import About, Annotations
 from lakecv.api import replicating
+from lakecv.api.annotating import annotate, annotations_of, check_cluster
 from lakecv.api.damages import teller
 from lakecv.api.examining import Check, examine
 from lakecv.api.fetching import Fetched, fetch_dataset, open_folder
@@ -21,7 +23,8 @@ from lakecv.api.sweeping import sweep
 from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
 from lakecv.api.working import Asked, Working
 from lakecv.config import Profile
-from lakecv.errors import LakeCVError
+from lakecv.cube import Role
+from lakecv.errors import InvalidInput, Kind, LakeCVError
 from lakecv.plan import Progress
 from lakecv.ports import ReadHints
 from lakecv.records import DID, Dataset, Rule
@@ -217,14 +220,56 @@ class Lake(Working):
         return sweep(self.url, self._objects, self._catalog, wish, self._watch)
 
     def export(self, did: str, *, array: str, to: str | Path) -> str:
-        """Write one array to a file whose ending says the format (png, npy, csv); never overwrites."""
+        """Write one array to a file whose ending says the format (png, npy, csv, tif, hdr, fits, h5); never overwrites."""
         from lakecv.report.export import export
 
         dataset = self.near_first(self.show(did))
         spec = dataset.cube.array(array)
         check_target(Path(to), self.url, dataset)
-        export(read_whole(self.url, dataset, spec, teller(self._catalog, dataset)), spec, dataset.cube.axis, Path(to))
+        names = annotations_of(self._catalog, dataset.did).names if spec.role is Role.LABELS else {}
+        whole = read_whole(self.url, dataset, spec, teller(self._catalog, dataset))
+        source = f"{dataset.did} sha256 {dataset.digest}"
+        export(whole, spec, dataset.cube.axis, Path(to), grid=dataset.cube.grid, names=names, source=source)
         return str(to)
+
+    def annotate(self, did: str, about: str, text: str, *, number: int | None = None) -> Annotations:
+        """Say something of a dataset; nothing stored is rewritten, and what was said before is kept.
+
+        Parameters
+        ----------
+        did : str
+            The dataset.
+        about : str
+            ``cluster`` (its name; shown in the report, in exports), ``note`` or ``title``.
+        text : str
+            One line.
+        number : int, optional
+            Which cluster.
+
+        Returns
+        -------
+        Annotations
+            All that was said, and what holds.
+
+        Raises
+        ------
+        InvalidInput
+            If the text cannot be kept, or the dataset has no clusters (kind ``option-invalid``).
+        NotFound
+            If there is no such cluster (kind ``label-unknown``).
+        Denied
+            If one may not write in the catalog there.
+        """
+        if about not in tuple(About) or (about == About.CLUSTER) != (number is not None):
+            raise InvalidInput(f"{about!r} cannot be annotated so", Kind.OPTION_INVALID, "say 'cluster' with a number, 'note' or 'title'")
+        dataset = self.show(did)
+        if number is not None:
+            check_cluster(self.url, dataset, number, teller(self._catalog, dataset))
+        return annotate(self._catalog, dataset.did, About(about), text, number=number, author=self.scope)
+
+    def annotations(self, did: str) -> Annotations:
+        """Gather what people said of a dataset: names of clusters, notes, a title."""
+        return annotations_of(self._catalog, self.show(did).did)
 
     # --- about --------------------------------------------------------------------------------------------------------
     def sites(self) -> tuple[Site, ...]:

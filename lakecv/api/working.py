@@ -9,6 +9,8 @@ from typing import TypedDict, Unpack
 
 from lakecv import registry
 from lakecv.api import detaching, replicating
+from lakecv.api.annotating import annotations_of
+from lakecv.api.citing import cite, run_of
 from lakecv.api.comparing import Comparison, compare, comparison_picture
 from lakecv.api.damages import teller
 from lakecv.api.driving import Drive, asked_for, site_named
@@ -26,6 +28,8 @@ from lakecv.job import Job, Scalar
 from lakecv.lake_io.place import is_run
 from lakecv.plan import Plan, Progress, Run
 from lakecv.records import Dataset
+from lakecv.report.methods import Citation
+from lakecv.report.naming import named
 
 __all__ = ["Asked", "Working"]
 
@@ -159,12 +163,17 @@ class Working(Opened):
         yield from self._runs.follow(run or self._newest(unfinished=False))
 
     def report(self, name: str, to: str | Path | None = None) -> str:
-        """Write the report of a result (DID or run id) to a file and return its path."""
+        """Write the report of a result (DID or run id) to a file and return its path.
+
+        The stored report is as the run left it; in the file, clusters have the names that were given to them since, and notes
+        and title stand in a section of their own.
+        """
         did = self._did(name) if ":" in name else self._runs.record(name).output
         dataset = self._catalog.lookup(did)
         path = Path(to) if to is not None else Path(f"{did.scope}.{did.name}.html")
         check_target(path, self.url, dataset)
-        page = read_artifact(self.url, dataset, REPORT, teller(self._catalog, dataset))
+        said = annotations_of(self._catalog, did)
+        page = named(read_artifact(self.url, dataset, REPORT, teller(self._catalog, dataset)), said)
         if to is None and path.exists() and path.read_bytes() == page:
             return str(path)
         write_new(path, page)
@@ -197,6 +206,17 @@ class Working(Opened):
         if picture is not None:
             write_new(Path(picture), comparison_picture(found))
         return found
+
+    def cite(self, name: str) -> Citation:
+        """Say how a result (DID or run id) is written about: ``text``, ``references``, ``bibtex``.
+
+        Raises
+        ------
+        NotFound
+            If no run made it, or the run has not finished (kind ``run-unknown``).
+        """
+        run = run_of(self._catalog.lookup(self._did(name))) if ":" in name else name
+        return cite(self._catalog, self._runs.record(run))
 
     def job_scripts(self, plan: Plan) -> dict[str, str]:
         """Write what would be submitted for a plan, byte for byte, by site; nothing for a site where nothing is."""

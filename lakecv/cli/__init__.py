@@ -5,11 +5,26 @@ Imports typer and errors only, so that ``lakecv --help`` answers at once; comman
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from lakecv.cli import about, comparing, data, fetching, following, keeping, replicas, runs, sites, worker
+from lakecv.cli import (
+    about,
+    annotating,
+    citing,
+    comparing,
+    data,
+    fetching,
+    following,
+    keeping,
+    replicas,
+    runs,
+    sites,
+    worker,
+)
+from lakecv.cli.completing import join_words
 from lakecv.cli.failures import EXIT_CODES, Verbs
 from lakecv.cli.output import say, tolerate_any_text
 from lakecv.cli.session import Session, session_of
@@ -31,8 +46,8 @@ config = typer.Typer(name="config", cls=Verbs, context_settings=_NAMES, rich_mar
 site = typer.Typer(name="site", cls=Verbs, context_settings=_NAMES, rich_markup_mode=None, help="Profiles of sites.")
 
 for verb in (
-    about.demo, data.register, data.ls, replicas.search, data.show, runs.plan, runs.run, runs.resume, runs.runs, following.watch,
-    following.attach, following.logs, data.report, comparing.compare, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
+    about.demo, data.register, data.ls, replicas.search, data.show, annotating.annotate, runs.plan, runs.run, runs.resume, runs.runs, following.watch,
+    following.attach, following.logs, data.report, comparing.compare, citing.cite, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
     sites.sites, about.models, about.plugins, about.doctor,
 ):
     app.command()(verb)
@@ -86,5 +101,6 @@ def _greet(session: Session) -> None:
 def main() -> int:
     """Console entry point; ends the process with the exit code of the command."""
     tolerate_any_text()
+    join_words(os.environ)
     app()
     return 0

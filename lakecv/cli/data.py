@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lakecv.cli.completing import complete_did
 from lakecv.cli.options import DIDArgument, Json, metadata_of, shape_of
 from lakecv.cli.output import emit, note
 from lakecv.cli.session import interruptible, opened, session_of
@@ -86,14 +87,14 @@ def show(ctx: typer.Context, did: DIDArgument, *, as_json: Json = False) -> None
     from lakecv.cli import jsonout, render
 
     with opened(ctx, as_json=as_json) as lake:
-        item = lake.show(did)
+        item, said = lake.show(did), lake.annotations(did)
     words = ("report", str(item.did)) if item.made_by else ("run", "pca+kmeans", str(item.did))
-    emit(jsonout.dataset(item), [*render.dataset(item), session_of(ctx).next(*words)], as_json=as_json)
+    emit({**jsonout.dataset(item), "annotations": jsonout.said(said)}, [*render.dataset(item, said), session_of(ctx).next(*words)], as_json=as_json)
 
 
 def report(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="DID|RUN", help="A result, or the run that made it.")],
+    name: Annotated[str, typer.Argument(metavar="DID|RUN", help="A result, or the run that made it.", autocompletion=complete_did)],
     *,
     to: Annotated[_Text, typer.Option(metavar="FILE", help="Where to write it (default: here).")] = None,
     as_json: Json = False,
@@ -112,10 +113,10 @@ def export(
     did: DIDArgument,
     *,
     array: Annotated[str, typer.Option(metavar="NAME", help="Array to write; lakecv show DID lists them.")],
-    to: Annotated[str, typer.Option(metavar="FILE", help="File to write; its ending (.png .npy .csv) says how.")],
+    to: Annotated[str, typer.Option(metavar="FILE", help="File to write; its ending says how: .png .npy .csv .tif .hdr .fits .h5.")],
     as_json: Json = False,
 ) -> None:
-    """Write one array to a file. A picture (.png), a numpy file (.npy) or a table with its units (.csv)."""
+    """Write one array to a file. For a look, numpy, a spreadsheet, a GIS (.tif), ENVI (.hdr), FITS or NeXus (.h5)."""
     from lakecv.cli import render
 
     with opened(ctx, as_json=as_json) as lake:

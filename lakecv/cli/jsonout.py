@@ -12,6 +12,7 @@ from lakecv.canonical import to_json
 from lakecv.job import StageKind
 
 if TYPE_CHECKING:
+    from lakecv.annotation import Annotations
     from lakecv.api import (
         Demo,
         Detached,
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from lakecv.job import Job
     from lakecv.plan import Outcome, Plan, Progress, Run, Share
     from lakecv.records import Dataset, Rule
+    from lakecv.report.methods import Citation
 
 __all__ = [
     "Document",
+    "citation",
     "dataset",
     "demo",
     "detached",
@@ -49,6 +52,7 @@ __all__ = [
     "repair",
     "rule",
     "run",
+    "said",
     "setting",
     "summary",
     "sweep",
@@ -102,6 +106,39 @@ def dataset(item: Dataset) -> Document:
         "warnings": list(item.warnings),
         "parents": dict(item.parents),
         "made_by": item.made_by,
+    }
+
+
+def said(found: Annotations) -> Document:
+    """Tell what people said of a dataset: what holds, and all of it, oldest first; ``title`` is null where nobody gave one."""
+    history = [
+        {"about": str(each.about), "number": each.number, "text": each.text, "author": each.author, "created": each.created}
+        for each in found.history
+    ]
+    return {
+        "did": str(found.did),
+        "title": found.title,
+        "names": {str(number): name for number, name in found.names.items()},
+        "notes": [each.text for each in found.notes],
+        "history": history,
+    }
+
+
+def citation(found: Citation) -> Document:
+    """Tell how a result is written about."""
+    run, cited = found.run, {each.link.model: [item.key for item in each.references] for each in found.models}
+    return {
+        "run": run.id,
+        "output": str(found.output.did),
+        "digest": found.output.digest,
+        "text": found.text,
+        "job": _job(run.job),
+        "created": run.created,
+        "finished": run.finished,
+        "versions": dict(run.versions),
+        "cited": cited,
+        "references": [{**value(each), "text": each.text} for each in found.references],
+        "bibtex": found.bibtex,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lakecv.cli.completing import complete_did
 from lakecv.errors import InvalidInput, Kind
 
 __all__ = [
@@ -18,7 +19,7 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)", re.ASCII)
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/schema) instead of text.")]
-DIDArgument = Annotated[str, typer.Argument(metavar="DID", help="Dataset, scope:name.")]
+DIDArgument = Annotated[str, typer.Argument(metavar="DID", help="Dataset, scope:name.", autocompletion=complete_did)]
 Scope = Annotated[str | None, typer.Option(metavar="SCOPE", help="Scope that the result goes to (default: yours).")]
 Site = Annotated[
     str | None, typer.Option(metavar="NAME|auto", help="Site to run at, by name or by its profile; auto: all that can do it (default: as set).")
@@ -29,7 +30,7 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Option of the model; repeat it for more. See lakecv models MODEL."),
 ]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of everything random.")]
-State = Annotated[str | None, typer.Option(metavar="DID", help="Result whose state is applied instead of fitting.")]
+State = Annotated[str | None, typer.Option(metavar="DID", help="Result whose state is applied instead of fitting.", autocompletion=complete_did)]
 To = Annotated[
     str | None, typer.Option("--to", metavar="RSE", help="Storage element that the result goes to (default: where the input is read).")
 ]

@@ -27,7 +27,8 @@ Results go to stdout, progress and warnings to stderr. The last line of each res
 _COMPLETION = """\
 ## Completion
 
-`lakecv --install-completion` sets it up for your shell; `lakecv --show-completion` prints it.
+`lakecv --install-completion` sets it up for your shell; `lakecv --show-completion` prints it. DIDs of the lake are completed, too: of the one that
+`--lake` before the command, the environment or the settings name.
 """
 
 

@@ -12,6 +12,7 @@ from lakecv.planning.placement import HINDRANCES
 from lakecv.records import Access
 
 if TYPE_CHECKING:
+    from lakecv.annotation import Annotations
     from lakecv.api import Demo, Fetched, Finding, FolderCheck, Registered, Repair, Sweep, Verification
     from lakecv.cube import ArraySpec, CubeSpec, SpectralAxis
     from lakecv.plan import Outcome, Plan, Run, Share
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "dataset", "datasets", "demo", "failed_block", "fetched", "folder", "plan", "registered", "remarks", "repair", "rule", "rules", "run",
-    "runs", "scripts", "sweep", "verification", "written",
+    "runs", "said", "scripts", "sweep", "verification", "written",
 ]
 
 _SHORT_DIGEST = 12
@@ -60,11 +61,25 @@ def rules(found: Sequence[Rule]) -> list[str]:
     return table(("RULE", "WHERE", "STATE", "OK", "MOVING", "STUCK", "EXPIRES", "ERROR"), rows)
 
 
-def dataset(item: Dataset) -> list[str]:
+def said(found: Annotations) -> list[str]:
+    """Tell what people said of a dataset; what a newer saying replaced is not shown."""
+    if not found.history:
+        return [f"nobody has said anything of {clean(found.did)}"]
+    return facts([("dataset", found.did), ("title", found.title or ""), *_said(found)])
+
+
+def _said(found: Annotations) -> Pairs:
+    return [
+        *_lines("clusters", [f"{number} = {name}" for number, name in found.names.items()]),
+        *_lines("notes", [f"{each.text}  ({each.author}, {each.created[:10]})" for each in found.notes]),
+    ]
+
+
+def dataset(item: Dataset, found: Annotations) -> list[str]:
     """Everything about one dataset."""
     pairs: Pairs = [
         ("dataset", item.did),
-        ("title", item.title),
+        ("title", item.title if found.title is None else found.title),
         ("picture", _picture(item.cube)),
         ("axis", _axis(item.cube.axis)),
         *_lines("arrays", [_array(array) for array in item.cube.arrays]),
@@ -75,6 +90,7 @@ def dataset(item: Dataset) -> list[str]:
         *_lines("parents", [f"{did}  {_short(digest)}" for did, digest in item.parents]),
         ("made by", item.made_by or ""),
         *_lines("metadata", [f"{name} = {text}" for name, text in item.metadata]),
+        *_said(found),
         *_lines("warnings", item.warnings),
     ]
     return facts(pairs)

@@ -10,7 +10,7 @@ from lakecv.records import DID, Replica
 
 __all__ = ["CLEARED", "FOLDERS", "LOCAL", "RUN", "data_prefix", "is_run", "join_url", "locate", "place", "run_key", "work_prefix"]
 
-FOLDERS = ("catalog", "data", "rates", "runs", "work")
+FOLDERS = ("annotations", "catalog", "data", "rates", "runs", "work")
 CLEARED = ("parts", "states", "commits", "failures", "reported", "plans")
 """What goes from a run's work area when its result is published; the setup stays."""
 

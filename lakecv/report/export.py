@@ -1,39 +1,47 @@
-"""One array or table as a file for another program: .png to look at, .npy to compute with, .csv for a spreadsheet.
+"""One array or table as a file for another program; the ending says which.
 
-A file that exists is never overwritten, and a file with the final name is always whole.
+.png to look at, .npy to compute with, .csv for a spreadsheet, .tif for a GIS, .hdr (ENVI) for spectral software, .fits for
+astronomers, .h5 (NeXus) for beamlines.  A file that exists is never overwritten, and a file with the final name is always whole.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lakecv.cube import ArraySpec, Role, SpectralAxis
+from lakecv.cube import ArraySpec, Grid, Role, SpectralAxis
 from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound
 from lakecv.numerics.png import encode_png
+from lakecv.report import export_csv, export_envi, export_fits, export_geotiff, export_nexus
 from lakecv.report.palette import label_palette
 from lakecv.report.pictures import no_data, scalar_rgba
-from lakecv.report.text import clean
+from lakecv.report.subject import Subject
 from lakecv.sheet import Array
 
-__all__ = ["ENDINGS", "export"]
-
-_CSV_SAMPLES = 20_000_000
-_CSV_ROWS = 65_536
-_FORMULA = ("=", "+", "-", "@")
-_Content = Callable[[Array, ArraySpec, SpectralAxis | None], Iterable[bytes | memoryview]]
+__all__ = ["ENDINGS", "created", "export"]
 
 
-def export(array: Array, spec: ArraySpec, axis: SpectralAxis | None, to: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How a file is written, and the name of a second one that belongs to it, where it has one."""
+
+    write: Callable[[Subject, Path, Path | None], None]
+    beside: Callable[[Subject, Path], Path | None] = lambda _subject, _to: None
+
+
+def export(
+    array: Array, spec: ArraySpec, axis: SpectralAxis | None, to: Path, *,
+    grid: Grid | None = None, names: Mapping[int, str] | None = None, source: str = "",
+) -> Path:
     """Write an array to a new file; the ending names the format.
 
     Parameters
@@ -46,6 +54,12 @@ def export(array: Array, spec: ArraySpec, axis: SpectralAxis | None, to: Path) -
         Coordinates of its ``spectral`` dim, if it has one; channel numbers where that does not fit.
     to : Path
         A file that does not exist yet.
+    grid : Grid, optional
+        Where its pixels lie.
+    names : mapping, optional
+        Names of labels, by number.
+    source : str
+        Words that say which dataset it is of.
 
     Returns
     -------
@@ -60,17 +74,25 @@ def export(array: Array, spec: ArraySpec, axis: SpectralAxis | None, to: Path) -
         If the file exists (kind ``output-exists``).
     NotFound, Denied
         If the folder does not exist, or may not be written to.
+    PluginError
+        If the format needs a library that is not installed (kind ``missing-extra``).
     """
-    content = _FORMATS.get(to.suffix.lower())
-    if content is None:
+    known = _FORMATS.get(to.suffix.lower())
+    if known is None:
         raise InvalidInput(
             f"the ending {to.suffix!r} of {to.name!r} names no format that can be written", Kind.OPTION_INVALID,
             f"choose one of {', '.join(ENDINGS)}",
         )
-    if os.path.lexists(to):
-        raise _exists(to)
-    with created(to) as part, part.open("xb") as file:
-        file.writelines(content(array, spec, axis))
+    subject = Subject(array, spec, axis, grid, names or {}, source)
+    beside = known.beside(subject, to)
+    for path in (to, beside):
+        if path is not None and os.path.lexists(path):
+            raise _exists(path)
+    if beside is None:
+        with created(to) as part:
+            known.write(subject, part, None)
+        return to
+    _write_pair(known, subject, to, beside)
     return to
 
 
@@ -87,21 +109,35 @@ def created(to: Path) -> Iterator[Path]:
     """
     if "\0" in str(to):
         raise InvalidInput(f"{str(to)!r} is not a path", Kind.PATH_MALFORMED, "give a path to a file")
+    if not to.parent.is_dir():  # said here: not every library says so itself
+        raise NotFound(f"there is no folder {str(to.parent)!r}", Kind.PATH_UNKNOWN, f"mkdir -p {to.parent}")
     part = to.with_name(f".{to.name}.{secrets.token_hex(6)}.part")
     try:
         yield part
         _publish(part, to)
     except FileExistsError as err:
         raise _exists(to) from err
-    except (FileNotFoundError, NotADirectoryError) as err:
-        raise NotFound(f"there is no folder {str(to.parent)!r}", Kind.PATH_UNKNOWN, f"mkdir -p {to.parent}") from err
     except PermissionError as err:
         raise Denied(f"{str(to)!r} may not be written", Kind.FORBIDDEN, "choose a folder of yours") from err
     except OSError as err:
-        raise Denied(f"{str(to)!r} cannot be written: {err.strerror}", Kind.FORBIDDEN, "choose another place or name") from err
+        raise Denied(f"{str(to)!r} cannot be written: {err.strerror or err}", Kind.FORBIDDEN, "choose another place or name") from err
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _write_pair(known: _Format, subject: Subject, to: Path, beside: Path) -> None:
+    """Write a file and the one that belongs to it: that one is there first, and goes again where the file cannot be made."""
+    is_ours = False
+    try:
+        with created(to) as part:
+            with created(beside) as second:
+                known.write(subject, part, second)
+            is_ours = True
+    except BaseException:
+        if is_ours:
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def _publish(part: Path, to: Path) -> None:
@@ -119,8 +155,9 @@ def _exists(to: Path) -> Conflict:
     return Conflict(f"{str(to)!r} exists and is not overwritten", Kind.OUTPUT_EXISTS, "remove it or choose another name")
 
 
-def _png(array: Array, spec: ArraySpec, _axis: SpectralAxis | None) -> Iterable[bytes | memoryview]:
+def _png(subject: Subject) -> Iterable[bytes | memoryview]:
     """Draw labels in the report's colors, RGB as it is, a scalar map in viridis from its 2nd to its 98th percentile."""
+    array, spec = subject.array, subject.spec
     if spec.role is Role.RGB and array.ndim == 3 and array.dtype == np.uint8:  # noqa: PLR2004
         return [encode_png(np.ascontiguousarray(array[..., :4], np.uint8))]
     if not spec.is_image or array.ndim != 2:  # noqa: PLR2004
@@ -138,8 +175,9 @@ def _png(array: Array, spec: ArraySpec, _axis: SpectralAxis | None) -> Iterable[
     return [encode_png(scalar_rgba(values, "viridis", float(low), float(high)))]
 
 
-def _npy(array: Array, spec: ArraySpec, _axis: SpectralAxis | None) -> Iterable[bytes | memoryview]:
+def _npy(subject: Subject) -> Iterable[bytes | memoryview]:
     """Write the array as it is; never as a pickle."""
+    array, spec = subject.array, subject.spec
     if array.dtype.hasobject:
         raise InvalidInput(f"'{spec.name}' holds Python objects, not numbers", Kind.OPTION_INVALID, "export another array")
     head = io.BytesIO()
@@ -148,78 +186,26 @@ def _npy(array: Array, spec: ArraySpec, _axis: SpectralAxis | None) -> Iterable[
     return [head.getvalue(), whole.data]
 
 
-def _csv(array: Array, spec: ArraySpec, axis: SpectralAxis | None) -> Iterable[bytes | memoryview]:
-    """Write a row of names, a row of units, then values; no data is an empty cell."""
-    if array.size > _CSV_SAMPLES or not 1 <= array.ndim <= 3:  # noqa: PLR2004
-        raise InvalidInput(
-            f"'{spec.name}' has {array.size:,} samples in {array.ndim} dims; a table takes {_CSV_SAMPLES:,} in at most 3",
-            Kind.OPTION_INVALID, "write it to .npy",
-        )
-    names, units, columns = _image(array, spec, axis) if spec.is_image else _table(array, spec, axis)
-    yield _lines([[_safe(name) for name in names], [_safe(unit) for unit in units]])
-    for start in range(0, len(columns[0]), _CSV_ROWS):
-        yield _lines(zip(*(_text(column[start : start + _CSV_ROWS], spec) for column in columns), strict=True))
-
-
-_Columns = tuple[list[str], list[str], list[Array]]
-
-
-def _image(array: Array, spec: ArraySpec, axis: SpectralAxis | None) -> _Columns:
-    """Give a row to each pixel: y, x, and its value or values."""
-    y, x = np.indices(array.shape[:2]).reshape(2, -1)
-    flat = array.reshape(len(y), -1)
-    names = [spec.name] if array.ndim == 2 else _entries(spec.dims[2], array.shape[2], axis)  # noqa: PLR2004
-    units = ["pixel", "pixel", *[spec.unit or ""] * flat.shape[1]]
-    return ["y", "x", *names], units, [y, x, *flat.T]
-
-
-def _table(array: Array, spec: ArraySpec, axis: SpectralAxis | None) -> _Columns:
-    """Give a row to each entry of the table's first dim; spectra stand in columns, after their coordinate."""
-    unit = spec.unit or ""
-    flat = array.reshape(len(array), -1)
-    if spec.dims[-1] == "spectral":
-        curves = np.atleast_2d(array).reshape(-1, array.shape[-1])
-        known = axis if axis is not None and axis.size == array.shape[-1] else SpectralAxis(array.shape[-1])
-        names = _entries(spec.dims[0], len(curves), None) if array.ndim > 1 else [spec.name]
-        return [str(known.quantity), *names], [known.unit or "", *[unit] * len(curves)], [np.array(known.coordinates), *curves]
-    names = [spec.name] if array.ndim == 1 else _entries(spec.dims[1], flat.shape[1], None)
-    first = np.arange(len(array)) + (0 if spec.dims[0] == "label" else 1)
-    return [spec.dims[0], *names], ["", *[unit] * flat.shape[1]], [first, *flat.T]
-
-
-def _entries(dim: str, size: int, axis: SpectralAxis | None) -> list[str]:
-    """Names along a dim: coordinates for ``spectral``, numbers from 0 for labels and from 1 for the rest."""
-    if dim == "spectral":
-        known = axis if axis is not None and axis.size == size else SpectralAxis(size)
-        return [f"{value:.10g} {known.unit}" if known.unit else f"channel {value:g}" for value in known.coordinates]
-    return [f"{dim} {index if dim == 'label' else index + 1}" for index in range(size)]
-
-
-def _text(column: Array, spec: ArraySpec) -> list[str]:
-    """Shortest decimal text that reads back as the same number; empty where there are no data."""
-    text: list[str] = column.astype(str).tolist()
-    if spec.nodata is None or column.dtype.str != np.dtype(spec.dtype).str:
-        return text
-    return ["" if absent else cell for cell, absent in zip(text, column == spec.nodata, strict=True)]
-
-
-def _safe(text: str) -> str:
-    """Keep a spreadsheet from running text as a formula (OWASP, CSV injection)."""
-    plain = clean(text)
-    return f"'{plain}" if plain.lstrip().startswith(_FORMULA) else plain
-
-
-def _lines(rows: Iterable[Iterable[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
 def _blanked(array: Array, spec: ArraySpec) -> NDArray[np.float64]:
     values = array.astype(float)
     return values if spec.nodata is None else np.where(array == spec.nodata, np.nan, values)
 
 
-_FORMATS: dict[str, _Content] = {".png": _png, ".npy": _npy, ".csv": _csv}
+def _streamed(content: Callable[[Subject], Iterable[bytes | memoryview]]) -> _Format:
+    """Make a format of what gives its bytes one piece after the other."""
+
+    def write(subject: Subject, part: Path, _beside: Path | None) -> None:
+        with part.open("xb") as file:
+            file.writelines(content(subject))
+
+    return _Format(write)
+
+
+_GEOTIFF = _Format(export_geotiff.write, export_geotiff.sidecar)
+_FITS, _NEXUS = _Format(export_fits.write), _Format(export_nexus.write)
+_FORMATS = {
+    ".png": _streamed(_png), ".npy": _streamed(_npy), ".csv": _streamed(export_csv.lines), ".tif": _GEOTIFF, ".tiff": _GEOTIFF,
+    ".hdr": _Format(export_envi.write, export_envi.raw), ".fits": _FITS, ".h5": _NEXUS, ".nxs": _NEXUS,
+}  # fmt: skip
 ENDINGS = tuple(_FORMATS)
 """Endings that can be written."""

@@ -16,13 +16,14 @@ from threading import Barrier
 
 import pytest
 
+from lakecv.annotation import About, Annotation
 from lakecv.cube import ArraySpec, CubeSpec, Grid, Quantity, Role, SpectralAxis
 from lakecv.errors import Conflict, InvalidInput, Kind, NotFound
 from lakecv.facts import Condition
-from lakecv.ports import CatalogBackend
+from lakecv.ports import Annotates, CatalogBackend
 from lakecv.records import DID, Claim, Dataset, Manifest, Replica, StoredObject
 
-__all__ = ["CatalogContract", "a_claim", "a_dataset", "a_manifest"]
+__all__ = ["CatalogContract", "a_claim", "a_dataset", "a_manifest", "a_saying"]
 
 _WRITERS = 8
 
@@ -44,6 +45,12 @@ def a_dataset(did: str = "museo:tavola", digest: str = "a" * 64) -> Dataset:
         title="Tavola n° 3, «recto»", metadata=(("author", "Ada"),), arrays_at=(("counts", "a/b"),),
         parents=(("museo:scan", "b" * 64),), made_by="w1",
     )  # fmt: skip
+
+
+def a_saying(text: str = "lead white", number: int | None = 3, *, did: str = "museo:tavola", second: int = 0, ident: str = "0a1b2c") -> Annotation:
+    """Make an annotation: a cluster's name, or without a number a note."""
+    about = About.NOTE if number is None else About.CLUSTER
+    return Annotation(DID.parse(did), about, text, "user.ada", f"2026-01-01T00:00:{second:02d}.000000Z", ident, number)
 
 
 def a_manifest() -> Manifest:
@@ -215,3 +222,65 @@ class CatalogContract:
                     looks.append(pool.submit(look, 0))
             assert all(each.result() for each in looks)
         assert list(open_catalog().datasets()) == wanted
+
+    # --- what people say; of a catalog that keeps it ------------------------------------------------------------------
+    @pytest.fixture
+    def annotated(self, open_catalog: Callable[[], CatalogBackend]) -> Callable[[], Annotates]:
+        """Return a function that opens the catalog, in which one dataset is; skips where it keeps no annotations."""
+
+        def opened() -> Annotates:
+            catalog = open_catalog()
+            if not isinstance(catalog, Annotates):
+                pytest.skip("this catalog keeps no annotations")
+            return catalog
+
+        opened()
+        open_catalog().register(self.dataset(), a_manifest())
+        return opened
+
+    def test_what_is_said_is_found_by_any_handle_oldest_first(self, annotated: Callable[[], Annotates]) -> None:
+        """Letter by letter, whatever the letters, and whoever came first to the catalog."""
+        said = [a_saying("«piombo» & 'x' <b> %_*?", second=1), a_saying('seen: 鉛白 \\ "q"', None, second=2, ident="ff"), a_saying("bianco", second=3)]
+        for each in reversed(said):
+            annotated().annotate(each)
+        assert list(annotated().annotations(DID("museo", "tavola"))) == said
+
+    def test_the_same_saying_again_is_a_no_op(self, annotated: Callable[[], Annotates]) -> None:
+        """As where a reply was lost."""
+        for _ in range(2):
+            annotated().annotate(a_saying())
+        assert list(annotated().annotations(DID("museo", "tavola"))) == [a_saying()]
+
+    def test_of_sayings_at_the_same_time_none_is_lost(self, annotated: Callable[[], Annotates]) -> None:
+        """Even of one cluster, in the same microsecond."""
+        barrier = Barrier(_WRITERS)
+
+        def say(number: int) -> None:
+            catalog = annotated()
+            barrier.wait(10)
+            catalog.annotate(a_saying(f"name {number}", ident=f"{number:06x}"))
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            list(pool.map(say, range(_WRITERS)))
+        assert [each.text for each in annotated().annotations(DID("museo", "tavola"))] == [f"name {number}" for number in range(_WRITERS)]
+
+    def test_sayings_of_one_dataset_are_not_those_of_another(
+        self, annotated: Callable[[], Annotates], open_catalog: Callable[[], CatalogBackend],
+    ) -> None:
+        """However much alike their names are."""
+        for did in ("museo:tavola.2", "museo:tavola_2", "museum:tavola"):
+            open_catalog().register(self.dataset(did), a_manifest())
+            annotated().annotate(a_saying(did, did=did))
+        assert list(annotated().annotations(DID("museo", "tavola"))) == []
+        assert [each.text for each in annotated().annotations(DID("museo", "tavola.2"))] == ["museo:tavola.2"]
+
+    def test_what_is_said_changes_no_record_and_is_no_dataset(
+        self, annotated: Callable[[], Annotates], open_catalog: Callable[[], CatalogBackend],
+    ) -> None:
+        """Nobody who looks for data or claims meets it."""
+        claims = list(open_catalog().claims("museo", ""))
+        annotated().annotate(a_saying())
+        assert open_catalog().lookup(DID("museo", "tavola")) == self.dataset()
+        assert list(open_catalog().datasets()) == [self.dataset()]
+        assert list(open_catalog().search()) == [DID("museo", "tavola")]
+        assert list(open_catalog().claims("museo", "")) == claims

@@ -11,6 +11,7 @@ A model that passes tells the truth in its workload and gives the same bits for 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from lakecv.cube import ArraySpec, CubeSpec, Grid, Role, SpectralAxis
 from lakecv.numerics import exact
-from lakecv.ports import Model, ReducibleModel
+from lakecv.ports import Cited, Model, ReducibleModel
 from lakecv.sheet import Array, Sheet, State, Statistics
 from lakecv.testing.serial import apply_all, cut, fit, reduce_cells, sample_of
 
@@ -67,6 +68,18 @@ class ModelContract:
     def spec(self, cube: Array) -> CubeSpec:
         """Chunks of 8 by 8 pixels."""
         return spec_of(cube, (8, 8))
+
+    def test_references_can_be_printed_and_told_apart(self, model: Model[Any], options: object) -> None:  # noqa: ARG002  (suites are parametrized by them)
+        """Of a model that has any: authors, title and year, a key of its own, and a doi that is one."""
+        if not isinstance(model, Cited):
+            pytest.skip("this model names no references")
+        keys = [each.key for each in model.references]
+        assert keys
+        assert len(set(keys)) == len(keys)
+        for each in model.references:
+            assert all((each.authors, each.title, each.where))
+            assert 1600 < each.year < 2200
+            assert not each.doi or re.fullmatch(r"10\.\d{4,9}/\S+", each.doi)
 
     def test_outputs_are_as_the_workload_says(
         self, model: Model[Any], options: object, cube: Array, spec: CubeSpec, usable: NDArray[np.bool_],

@@ -262,3 +262,20 @@ def one_result(place, typed):
     """Both drivers came to the same one result."""
     assert [str(dataset.did) for dataset in place.open().ls()] == ["museo:tavola", "museo:tavola.kmeans.1"]
     assert (typed.json["state"], typed.json["output"]) == ("done", "museo:tavola.kmeans.1")
+
+
+def wordy(place):
+    """A result, and text that is longer than anything may be."""
+    return {**result(place), "long": "x" * 2001}
+
+
+def taken_raw(place):
+    """A file of the user where the raw half of an ENVI file would go."""
+    (place.folder / "labels.img").write_text("mine")
+    place.after.append(lambda _: _unchanged(place.folder / "labels.img"))
+    return result(place)
+
+
+def _unchanged(path):
+    assert path.read_text() == "mine"
+    assert [item.name for item in path.parent.iterdir()] == [path.name]

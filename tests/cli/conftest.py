@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from lakecv.annotation import About, Annotation, Annotations
 from lakecv.api import (
     Check,
     Comparison,
@@ -31,6 +32,7 @@ from lakecv.api import (
     Verification,
 )
 from lakecv.api.fetching import Fetched, FolderArray, FolderCheck
+from lakecv.citation import Reference
 from lakecv.cli import app, main, session
 from lakecv.cli.output import note
 from lakecv.cube import ArraySpec, Block, CubeSpec, Grid, Quantity, Role, SpectralAxis, Window
@@ -39,6 +41,7 @@ from lakecv.job import Job, Link, StageKind
 from lakecv.numerics.agreement import agreement
 from lakecv.plan import Outcome, Pace, Plan, Progress, Read, Reason, Run, RunState, Share, Stage
 from lakecv.records import DID, Damage, Dataset, Replica, Rule
+from lakecv.report.methods import Citation, CitedModel
 from lakecv.site import Link as SiteLink
 from lakecv.site import Resources, Site
 
@@ -75,6 +78,12 @@ STUCK = Rule("77aa", TAVOLA.did, "INFN-NA", "STUCK", 1, 0, 0, 80, error="no spac
 DRIVER = Driver("r-0001", 4711, "elsewhere", 1.0, begun=True)
 LOG = LogFile("driver", "/state/r-0001.log", ("error: it\x1b[2J broke [worker-lost]", "hint: \u202etry"), cut=True)
 LOGS = RunLogs(FAILED, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),), (DRIVER,), (LOG,))
+LLOYD = Reference("lloyd1982", "article", ("Lloyd, S. P.",), "Least squares quantization in PCM", "IEEE\x1b[2J Transactions", 1982, "28", "129-137")
+SAID = Annotations(TAVOLA.did, (
+    Annotation(TAVOLA.did, About.CLUSTER, "lead\x1b[31m white", "user.anna", "2026-01-02T03:04:05.000000Z", "0a", 3),
+    Annotation(TAVOLA.did, About.NOTE, "seen by\u202e Ada", "user.anna", "2026-01-03T03:04:05.000000Z", "0b"),
+))
+CITED = Citation(replace(RUN, versions=(("lakecv", "0.1.0"), ("numpy", "2.4.0"))), RESULT, (CitedModel(LINKS[0]), CitedModel(LINKS[1], (LLOYD,))))
 SITE = Site("local", "local", Resources(1, 4_000_000_000), 2, ("local",), (SiteLink("cnaf", 25e6, 0.05),))
 
 
@@ -149,12 +158,12 @@ class FakeLake:
         FakeLake.answers = {
             "register": Registered(TAVOLA, was_there=False, seconds=9.0, nbytes_raw=1_218_969_600, notes=("dims taken as y,x,spectral",)),
             "search": (TAVOLA,), "unknown_facts": {}, "replicate": RULE, "rules": (RULE, STUCK),
-            "ls": (RESULT, TAVOLA), "show": TAVOLA, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
+            "ls": (RESULT, TAVOLA), "show": TAVOLA, "annotations": SAID, "annotate": SAID, "plan": PLAN, "run": RUN, "resume": RUN, "runs": (RUN, FAILED),
             "watch": (Progress("run", "1-map", 12, 24, 600_000_000, 10.0, "inertia 0.5"),),
             "attach": RUN, "logs": LOGS, "detach": Detached(replace(RUN, state=RunState.UNFINISHED, finished=None), DRIVER, "/state/r-0001.log"),
             "verify": Verification(TAVOLA.did, 80, 300_000_000), "verify_all": (Verification(TAVOLA.did, 80, 300_000_000),),
             "repair": Repair(TAVOLA.did, "backup", dry_run=False, mended=(LOST,)), "gc": Sweep(dry_run=True, leftovers=(LEFTOVER,)),
-            "compare": COMPARISON, "report": "/tmp/r eport.html", "export": "labels.png",
+            "compare": COMPARISON, "cite": CITED, "report": "/tmp/r eport.html", "export": "labels.png",
             "fetch": Fetched(TAVOLA.did, "./tavola", 80, 300_000_000, 3.0, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),)),
             "open": FolderCheck("./tavola", "ab" * 32, 80, 300_000_000, is_flat=True, arrays=(FolderArray("counts", DATA.dims, DATA.shape, "uint16"),)),
             "sites": (SITE,), "config": (Setting("lake", "/lake", "default"),), "job_scripts": {}, "site": None,

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lakecv.annotation import Annotation
 from lakecv.canonical import dumps
 from lakecv.errors import Conflict, Denied, InvalidInput, Kind, NotFound, nearest
 from lakecv.facts import Condition, facts_of
 from lakecv.patience import many, patiently
-from lakecv.ports import CatalogBackend, KeepsChecksums, ObjectIO, Replicates, ReportsDamage, StorageElements
+from lakecv.ports import Annotates, CatalogBackend, KeepsChecksums, ObjectIO, Replicates, ReportsDamage, StorageElements
 from lakecv.records import DID, Access, Claim, Damage, Dataset, Manifest, Replica, Rule, StoredObject, flat_names
+from lakecv_catalog.rucio.annotating import annotations_in, keep, names_of
 from lakecv_catalog.rucio.metadata import IDL, JSON, Writer
 from lakecv_catalog.rucio.places import Place
 from lakecv_catalog.rucio.server import Element, Held, Server, here, server
@@ -171,6 +173,17 @@ class RucioCatalog:
 
     def _record(self, did: DID) -> Dataset | None:
         return self._writer.dataset(self._said(did))
+
+    # --- what people say ----------------------------------------------------------------------------------------------
+    def annotate(self, annotation: Annotation) -> None:
+        """Add an entry beside the dataset; the same again is a no-op."""
+        self._check_scope(annotation.did.scope)
+        keep(self._ask(), self._writer, annotation, lambda did: self._writer.annotation(self._said(did)))
+
+    def annotations(self, did: DID) -> Sequence[Annotation]:
+        """List all that was said of a dataset, oldest first."""
+        names = names_of(self._ask(), did)
+        return annotations_in(self._writer, did, self._many(names).values()) if names else ()
 
     # --- where data lie -----------------------------------------------------------------------------------------------
     @property
@@ -342,6 +355,6 @@ def _taken(dataset: Dataset, other: str) -> Conflict:
 
 if TYPE_CHECKING:
 
-    def _proof(objects: ObjectIO) -> tuple[CatalogBackend, StorageElements, Replicates, ReportsDamage, KeepsChecksums]:
+    def _proof(objects: ObjectIO) -> tuple[CatalogBackend, StorageElements, Replicates, ReportsDamage, KeepsChecksums, Annotates]:
         catalog = RucioCatalog(objects)
-        return catalog, catalog, catalog, catalog, catalog
+        return catalog, catalog, catalog, catalog, catalog, catalog

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from lakecv.annotation import Annotation
 from lakecv.canonical import dump, load
 from lakecv.errors import Corrupt, Kind
 from lakecv.facts import Condition, Fact, facts_of
@@ -19,7 +20,8 @@ from lakecv_catalog.codec import decode, encode
 __all__ = ["IDL", "JSON", "IdlWriter", "JsonWriter", "Writer"]
 
 _STATE, _CLAIM, _DRAFT, _RECORD = "lakecv", "lakecv_claim", "lakecv_draft", "lakecv_record"
-_CLAIMED, _REGISTERED = "claim", "dataset"
+_SAID = "lakecv_annotation"
+_CLAIMED, _REGISTERED, _ANNOTATED = "claim", "dataset", "annotation"
 _OPERATORS = {"=": "", "!=": ".ne", ">": ".gt", ">=": ".gte", "<": ".lt", "<=": ".lte"}
 _COLUMNS = frozenset((
     "access_cnt", "accessed_at", "account", "adler32", "availability", "bytes", "campaign", "closed_at", "complete", "constituent",
@@ -50,6 +52,12 @@ class Writer(Protocol):
 
     def registered(self, dataset: Dataset, claim: Claim) -> Mapping[str, object]:
         """Say a record, its facts, and the claim that it was made under."""
+
+    def annotated(self, did: DID, annotation: Annotation) -> Mapping[str, object]:
+        """Say an annotation, of the DID that is its entry."""
+
+    def annotation(self, said: Mapping[str, Any]) -> Annotation | None:
+        """Find the annotation in what is said of a DID."""
 
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
         """Find the claim in what is said of a DID."""
@@ -83,6 +91,14 @@ class JsonWriter:
         """Say a record and its facts."""
         facts = {_key(name): value for name, value in facts_of(dataset).items()}
         return {**facts, _STATE: _REGISTERED, _CLAIM: dump(claim).decode(), _RECORD: encode(dataset).decode()}
+
+    def annotated(self, did: DID, annotation: Annotation) -> Mapping[str, object]:  # noqa: ARG002  (the protocol's signature)
+        """Say an annotation."""
+        return {_STATE: _ANNOTATED, _SAID: dump(annotation).decode()}
+
+    def annotation(self, said: Mapping[str, Any]) -> Annotation | None:
+        """Find the annotation."""
+        return load(Annotation, str(said[_SAID]).encode()) if _SAID in said else None
 
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
         """Find the claim."""
@@ -132,6 +148,15 @@ class IdlWriter:
         said = {**columns, **{f"lakecv_{name}": value for name, value in facts.items()}}
         said |= {_CLAIM: dump(claim).decode(), _RECORD: encode(dataset).decode()}
         return _document(dataset.did, dataset.created, said, digest=dataset.digest)
+
+    def annotated(self, did: DID, annotation: Annotation) -> Mapping[str, object]:
+        """Say an annotation."""
+        return _document(did, annotation.created, {"COMMENT": annotation.text, _SAID: dump(annotation).decode()}, digest="")
+
+    def annotation(self, said: Mapping[str, Any]) -> Annotation | None:
+        """Find the annotation."""
+        text = _opened(said).get(_SAID.upper())
+        return load(Annotation, str(text).encode()) if text else None
 
     def claim(self, said: Mapping[str, Any]) -> Claim | None:
         """Find the claim."""

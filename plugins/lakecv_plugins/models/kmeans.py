@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lakecv.citation import Reference
 from lakecv.cube import ArraySpec, CubeSpec, Role
 from lakecv.errors import InvalidInput, Kind
 from lakecv.job import Input, Scalar, StageKind, TableSpec, Workload
@@ -26,7 +27,7 @@ from lakecv_plugins.models.kmeans_passes import lloyd, moments, space_of
 from lakecv_plugins.models.kmeans_start import best_of, far_apart, silhouette_curve
 
 if TYPE_CHECKING:
-    from lakecv.ports import ReducibleModel
+    from lakecv.ports import Cited, ReducibleModel
 
 __all__ = ["KMeans"]
 
@@ -42,6 +43,16 @@ class KMeans:
     name = "kmeans"
     version = "2"
     Options = KMeansOptions
+    references = (
+        Reference(
+            "lloyd1982", "article", ("Lloyd, S. P.",), "Least squares quantization in PCM", "IEEE Transactions on Information Theory", 1982,
+            "28", "129-137", "10.1109/TIT.1982.1056489",
+        ),
+        Reference(
+            "arthur2007", "inproceedings", ("Arthur, D.", "Vassilvitskii, S."), "k-means++: the advantages of careful seeding",
+            "Proceedings of the 18th Annual ACM-SIAM Symposium on Discrete Algorithms", 2007, pages="1027-1035",
+        ),
+    )
 
     def inputs(self, options: KMeansOptions) -> tuple[Input, ...]:  # noqa: ARG002  (the port's signature)
         """Name the one cube."""
@@ -238,3 +249,4 @@ def _bands(main: ArraySpec) -> int:
 
 if TYPE_CHECKING:
     _: ReducibleModel[KMeansOptions] = KMeans()
+    _cited: Cited = KMeans()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lakecv.citation import Reference
 from lakecv.cube import CELL_PIXELS, ArraySpec, CubeSpec, Role
 from lakecv.errors import InvalidInput, Kind
 from lakecv.job import Input, Scalar, StageKind, TableSpec, Workload
@@ -30,7 +31,7 @@ from lakecv_plugins.models.noise import (
 )
 
 if TYPE_CHECKING:
-    from lakecv.ports import ReducibleModel
+    from lakecv.ports import Cited, ReducibleModel
 
 __all__ = ["PCA", "PCAOptions"]
 
@@ -76,6 +77,9 @@ class PCA:
     name = "pca"
     version = "1"
     Options = PCAOptions
+    references = (
+        Reference("jolliffe2002", "book", ("Jolliffe, I. T.",), "Principal Component Analysis", "Springer", 2002, doi="10.1007/b98835"),
+    )
 
     def inputs(self, options: PCAOptions) -> tuple[Input, ...]:  # noqa: ARG002  (the port's signature)
         """Name the one cube."""
@@ -266,3 +270,4 @@ def _bands(main: ArraySpec) -> int:
 
 if TYPE_CHECKING:
     _: ReducibleModel[PCAOptions] = PCA()
+    _cited: Cited = PCA()
