@@ -28,7 +28,7 @@ from tests.bench.table import ROOT, Row, append, stamp
 PAGE = ROOT / "docs" / "quality.md"
 SECTION = "Clustering"
 SEEDS = range(5)
-OPTIONS = {"restarts": 10, "passes": 300}
+OPTIONS = {"restarts": 20, "passes": 300}
 _RATIO, _FEWEST, _MOST = 0.999, 3, 20
 
 
@@ -159,7 +159,7 @@ def components_of(scene):
     """Fewest components, at least 3 and at most 20, that explain 99.9 % of the variance of the pixels that are used."""
     spectra = scene.cube[scene.labels > 0].astype("float64")
     ratios = PCA(min(_MOST, spectra.shape[1]), svd_solver="full").fit(spectra).explained_variance_ratio_
-    return max(_FEWEST, 1 + int(np.searchsorted(np.cumsum(ratios), _RATIO)))
+    return min(_MOST, max(_FEWEST, 1 + int(np.searchsorted(np.cumsum(ratios), _RATIO))))
 
 
 def measure(found):

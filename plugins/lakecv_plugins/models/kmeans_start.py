@@ -17,7 +17,7 @@ __all__ = ["best_of", "far_apart", "lloyd", "plus_plus", "silhouette_curve"]
 Points = NDArray[np.float32]
 Centroids = NDArray[np.float64]
 
-_SCOUTS = 2048  # pixels that restarts begin on, and that numbers of clusters are compared on
+_SCOUTS = 2048  # pixels that numbers of clusters are compared on
 _ROUNDS = 30
 _NOISE = 1e-6  # |x|^2 - 2 x.c + |c|^2 below this part of its terms is rounding: the point is the centroid
 
@@ -84,16 +84,13 @@ def lloyd(points: Points, centroids: Centroids, rounds: int = _ROUNDS) -> tuple[
 
 
 def best_of(points: Points, k: int, init: str, restarts: int, seed: int) -> Centroids:
-    """Centroids of the restart with the smallest inertia: each begins on the first points and ends on all of them.
+    """Centroids of the restart with the smallest inertia on the whole sample.
 
-    The first points are too few to rank restarts by: of Salinas-A they take a minimum 1.6 % above the best for every second seed.
+    Fewer points, to begin on or to rank restarts by, lose small groups that lie far off: of Salinas-A, 2,048 of 5,348 pixels led every
+    second seed to a minimum that is 1.6 % (of z-scores 60 %) above the best.
     """
     rng = np.random.Generator(np.random.PCG64(seed % 2**64))
-    scouts = points[: max(_SCOUTS, 32 * k)]
-    tries = [lloyd(scouts, _seeds(scouts, k, init, rng)) for _ in range(restarts)]
-    if len(points) > len(scouts):
-        tries = [lloyd(points, centroids) for centroids, _, _ in tries]
-    return min(tries, key=lambda one: one[2])[0]
+    return min((lloyd(points, _seeds(points, k, init, rng)) for _ in range(restarts)), key=lambda one: one[2])[0]
 
 
 def silhouette_curve(points: Points, ks: range, init: str, restarts: int, seed: int) -> NDArray[np.float64]:
