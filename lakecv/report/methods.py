@@ -52,8 +52,10 @@ class Citation:
             f"{_models(self.models)}.",
             f"The seed of every random choice was {job.seed}.",
         ]
+        if job.selection is not None:
+            sentences.insert(1, f"Of the input only a part was used: {_listed(job.selection.parts)}.")
         if job.state is not None:
-            sentences.insert(2, f"Nothing was fitted: the state learnt in {job.state[0]} (sha256 {job.state[1]}) was applied.")
+            sentences.insert(-1, f"Nothing was fitted: the state learnt in {job.state[0]} (sha256 {job.state[1]}) was applied.")
         others = [f"{name} {version}" for name, version in run.versions if name != _SOFTWARE]
         if others:
             sentences.append(f"It ran on {_listed(others)}.")
