@@ -40,13 +40,21 @@ class Selection:
     detector: str | None = None
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Name the part as ``lakecv run`` takes it, word by word; channels by their numbers."""
+        window, axis = self.window, (f"{start}:{stop}ch" for start, stop in self.channels or ())
+        return (
+            *(() if window is None else ("--window", f"{window.y0}:{window.y1},{window.x0}:{window.x1}")),
+            *(word for text in axis for word in ("--axis", text)),
+            *(("--mask", self.mask.name) if self.mask else ()),
+            *(("--detector", self.detector) if self.detector else ()),
+        )
+
+    @property
     def parts(self) -> tuple[str, ...]:
-        """Say what is selected, as ``lakecv run`` takes it; channels by their numbers."""
-        window = self.window
-        named = [] if window is None else [f"--window {window.y0}:{window.y1},{window.x0}:{window.x1}"]
-        named += [f"--axis {start}:{stop}ch" for start, stop in self.channels or ()]
-        named += [f"--mask {self.mask.name}"] if self.mask else []
-        return (*named, *([f"--detector {self.detector}"] if self.detector else []))
+        """Say what is selected, an option at a time."""
+        words = self.words
+        return tuple(f"{option} {text}" for option, text in zip(words[::2], words[1::2], strict=True))
 
     def main(self, cube: CubeSpec) -> ArraySpec:
         """Array of a stored cube that models read."""

@@ -6,12 +6,13 @@ from lakecv.api.examining import Check, Verdict
 from lakecv.api.fetching import Fetched, FolderArray, FolderCheck, check_folder, open_folder
 from lakecv.api.lake import Lake
 from lakecv.api.logs import LogFile, RunLogs
+from lakecv.api.spectra import Peak, Spectrum
 from lakecv.api.values import Demo, ModelCard, OptionCard, PluginReport, Registered, Repair, Sweep, Verification
 from lakecv.lake_io.fsck import Finding, Flaw
 from lakecv.lake_io.sweep import Fate, Heap, Leftover
 
 __all__ = [
     "Check", "Comparison", "Demo", "Detached", "Driver", "Fate", "Fetched", "Finding", "Flaw", "FolderArray", "FolderCheck", "Heap", "Lake", "Leftover",
-    "LogFile", "ModelCard", "OptionCard", "PluginReport", "Registered", "Repair", "RunLogs", "Sweep", "Verdict", "Verification",
+    "LogFile", "ModelCard", "OptionCard", "Peak", "PluginReport", "Registered", "Repair", "RunLogs", "Spectrum", "Sweep", "Verdict", "Verification",
     "check_folder", "open_folder",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -138,9 +139,9 @@ def _hints(model: Model[Any]) -> dict[str, Any]:
 def command_of(job: Job, plan: Plan, dataset: Dataset, to: str | None) -> str:
     """Write the command that repeats a run, with every option."""
     multiple = len(job.links) > 1
-    sets = [f"--set {f'{link.model}.' if multiple else ''}{name}={value}" for link in job.links for name, value in link.options]
+    sets = [f"--set {quote(f'{link.model}.{name}={value}' if multiple else f'{name}={value}')}" for link in job.links for name, value in link.options]
     state = [f"--state {job.state[0]}"] if job.state else []
     sets += [f"--set keep={','.join(job.keep)}"] if job.keep else []
     where = [f"--site {plan.site}", f"--scope {job.scope}", *([f"--to {to}"] if to else [])]
-    part = job.selection.parts if job.selection else ()
-    return " ".join(["lakecv run", job.name, str(dataset.did), *part, *where, f"--seed {job.seed}", *state, *sets])
+    part = job.selection.words if job.selection else ()
+    return " ".join(["lakecv run", job.name, str(dataset.did), *map(quote, part), *where, f"--seed {job.seed}", *state, *sets])

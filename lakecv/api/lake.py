@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from lakecv.api.jobs import option_cards
 from lakecv.api.keeping import Keeper
 from lakecv.api.looking import check_target, open_lazy, read_whole
 from lakecv.api.registering import Wanted, check_path, check_said, default_name, register
+from lakecv.api.selecting import Part
+from lakecv.api.spectra import Spectrum, spectrum_of
 from lakecv.api.sweeping import Wish as Sweeping
 from lakecv.api.sweeping import sweep
 from lakecv.api.values import Demo, ModelCard, PluginReport, Registered, Repair, Sweep, Verification
@@ -270,6 +272,17 @@ class Lake(Working):
     def annotations(self, did: str) -> Annotations:
         """Gather what people said of a dataset: names of clusters, notes, a title."""
         return annotations_of(self._catalog, self.show(did).did)
+
+    def spectrum(
+        self, did: str, *, window: str | None = None, axis: Sequence[str] = (), mask: str | None = None, detector: str | None = None,
+    ) -> Spectrum:
+        """Mean and sum spectrum of a dataset or of a part of it, with its peaks; a part is named as in :meth:`plan`.
+
+        Of a whole dataset nothing is read; of a part only the chunks that hold some of it.
+        """
+        dataset = self.near_first(self.show(did))
+        part = Part(window, tuple(axis), mask and self._named(mask), detector)
+        return spectrum_of(self.url, self._catalog, dataset, part, teller(self._catalog, dataset))
 
     # --- about --------------------------------------------------------------------------------------------------------
     def sites(self) -> tuple[Site, ...]:

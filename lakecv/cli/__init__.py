@@ -22,6 +22,7 @@ from lakecv.cli import (
     replicas,
     runs,
     sites,
+    spectra,
     worker,
 )
 from lakecv.cli.completing import join_words
@@ -46,7 +47,7 @@ config = typer.Typer(name="config", cls=Verbs, context_settings=_NAMES, rich_mar
 site = typer.Typer(name="site", cls=Verbs, context_settings=_NAMES, rich_markup_mode=None, help="Profiles of sites.")
 
 for verb in (
-    about.demo, data.register, data.ls, replicas.search, data.show, annotating.annotate, runs.plan, runs.run, runs.resume, runs.runs, following.watch,
+    about.demo, data.register, data.ls, replicas.search, data.show, spectra.spectrum, annotating.annotate, runs.plan, runs.run, runs.resume, runs.runs, following.watch,
     following.attach, following.logs, data.report, comparing.compare, citing.cite, data.export, fetching.fetch, replicas.replicate, replicas.rules, keeping.verify, keeping.repair, keeping.gc,
     sites.sites, about.models, about.plugins, about.doctor,
 ):

@@ -20,7 +20,7 @@ from lakecv.report.palette import ACCENT, FAILED, STAGE_COLORS
 from lakecv.report.text import clean
 from lakecv.report.timeline import Bar
 
-__all__ = ["bars", "curve", "loadings", "spectra", "timeline"]
+__all__ = ["bars", "curve", "loadings", "peaks", "spectra", "timeline"]
 
 Array = NDArray[np.float64]
 _INK, _MUTED, _RULE = "#1d2733", "#5b6775", "#d9dee4"
@@ -50,6 +50,23 @@ def spectra(x: Array, curves: Array, colors: Sequence[str], words: tuple[str, st
             axes.set_ylim(bottom=0.0)
         _frame(axes, x, words)
         return _svg(figure)
+
+
+def peaks(x: Array, y: Array, marks: Sequence[tuple[float, float, str]], words: tuple[str, str], *, log: bool) -> bytes:
+    """Draw one spectrum with words at its peaks (x, y, text), as a PNG."""
+    with _style():
+        figure, axes = _axes(3.6)
+        axes.plot(x, y, color=ACCENT, linewidth=0.9)
+        for at, height, text in marks:
+            axes.annotate(clean(text), (at, height), (0, 4), textcoords="offset points", ha="center", rotation=90, fontsize=7, color=_MUTED)
+        if log:
+            _log_scale(axes, y[None, :])
+        else:
+            axes.margins(y=0.28)
+        _frame(axes, x, words)
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
+        return content.getvalue()
 
 
 def loadings(x: Array, curves: Array, names: Sequence[str], words: tuple[str, str]) -> bytes:

@@ -25,8 +25,10 @@ from lakecv.api import (
     Heap,
     Leftover,
     LogFile,
+    Peak,
     Repair,
     RunLogs,
+    Spectrum,
     Sweep,
     Verdict,
     Verification,
@@ -139,6 +141,7 @@ class Demo:
     seconds: float
 
 
+ENERGY = SpectralAxis(3, Quantity.ENERGY, "keV", 0.0, 0.5)
 COMPARISON = Comparison("user.anna:tavola.pca-kmeans.1", "tru\x1bth.npy", agreement(np.array([0, 0, 1, 1, 2]), np.array([5, 5, 4, 5, 4])), np.zeros((1, 5), int), np.zeros((1, 5), int))
 
 
@@ -163,6 +166,7 @@ class FakeLake:
             "attach": RUN, "logs": LOGS, "detach": Detached(replace(RUN, state=RunState.UNFINISHED, finished=None), DRIVER, "/state/r-0001.log"),
             "verify": Verification(TAVOLA.did, 80, 300_000_000), "verify_all": (Verification(TAVOLA.did, 80, 300_000_000),),
             "repair": Repair(TAVOLA.did, "backup", dry_run=False, mended=(LOST,)), "gc": Sweep(dry_run=True, leftovers=(LEFTOVER,)),
+            "spectrum": Spectrum("museo:tavola", ("--window 0:3,0:3",), ENERGY, "counts", np.arange(3.0), 9, (Peak(1, 0.5, 1.0, ("Fe Ka",)),)),
             "compare": COMPARISON, "cite": CITED, "report": "/tmp/r eport.html", "export": "labels.png",
             "fetch": Fetched(TAVOLA.did, "./tavola", 80, 300_000_000, 3.0, (Damage("INFN-PG", "counts/c/0/0/0", "it is\x1b[31m short"),)),
             "open": FolderCheck("./tavola", "ab" * 32, 80, 300_000_000, is_flat=True, arrays=(FolderArray("counts", DATA.dims, DATA.shape, "uint16"),)),
