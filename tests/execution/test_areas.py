@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from lakecv.errors import Corrupt, Kind, Unavailable
+from lakecv.execution.masks import MASK, pack_mask, unpack_mask
 from lakecv.execution.runarea import RunArea
 from lakecv.execution.tensors import pack_pieces
 from lakecv.execution.workarea import Setup, WorkArea
 from lakecv.lake_io.place import CLEARED
 from lakecv.plan import Outcome
 from lakecv.planning.make import make_plan
+from lakecv.selection import MaskSource, Selection
 from lakecv.sheet import State, Step
 from lakecv.testing.fakes import MemoryObjects
 from tests.execution.crews import tasks
@@ -111,6 +113,16 @@ def test_setup_and_given_states_lie_near_each_site(stores, setup):
         assert near.setup() == setup
         assert near.load_state("0-given").done
         assert area.url_at(site) == f"near {site}"
+
+
+def test_a_mask_lies_near_each_site_where_the_job_has_one(stores, setup):
+    masked = replace(setup, plan=replace(setup.plan, job=replace(setup.plan.job, selection=Selection(mask=MaskSource("a.npy", "0")))))
+    area, mask = opened(stores), np.eye(3, 5, dtype=bool)
+    area.give(MASK, pack_mask(mask))
+    area.start(masked)
+    area.prepare()
+    for site in ("pg", "na"):
+        np.testing.assert_array_equal(unpack_mask(WorkArea(stores[f"near {site}"]).load_state(MASK).state, (3, 5)), mask)
 
 
 def test_a_state_is_copied_near_each_site_and_once(stores, area):
