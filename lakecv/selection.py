@@ -106,12 +106,14 @@ def _moved(wcs: str, window: Window) -> str:
     cards = wcs.split("\n")
     sky = sorted(match[1] for card in cards if (match := _SKY.match(card)))
     by = dict(zip((f"CRPIX{axis}" for axis in sky), (window.x0, window.y0), strict=False))
+    there = {card[:8].strip() for card in cards if card[8:10] == "= "}
+    cards += [f"{name:8}= {0.0!r:>20}".ljust(80) for name in by if name not in there]  # the standard's default
     return "\n".join(_less(card, by[name]) if (name := card[:8].strip()) in by and card[8:10] == "= " else card for card in cards)
 
 
 def _less(card: str, pixels: int) -> str:
     value, slash, comment = card[10:].partition("/")
-    return f"{card[:8]}= {float(value) - pixels!r:>20}{f' / {comment.strip()}' if slash else ''}".ljust(80)[:80]
+    return f"{card[:8]}= {float(value.upper().replace('D', 'E')) - pixels!r:>20}{f' / {comment.strip()}' if slash else ''}".ljust(80)[:80]
 
 
 def _taken(axis: SpectralAxis, runs: Runs) -> SpectralAxis:

@@ -69,6 +69,14 @@ def test_pixels_stay_where_they_are_in_the_sky(order):
     assert all(len(card) == 80 for card in found.split("\n"))
 
 
+@pytest.mark.parametrize(("crpix", "moved"), [("2.55D+01", 20.5), (None, -5.0)])
+def test_reference_pixels_are_found_however_they_are_written(crpix, moved):
+    cards = ["CTYPE1  = 'RA---TAN'", "CTYPE2  = 'DEC--TAN'", "CRPIX2  =                 10.0", *([f"CRPIX1  = {crpix:>20}"] if crpix else [])]
+    wcs = Selection(window=Window(0, 9, 5, 9)).of(replace(CUBE, grid=replace(CUBE.grid, wcs="\n".join(card.ljust(80) for card in cards)))).grid.wcs
+    found = {card[:8].strip(): card[10:].strip() for card in wcs.split("\n")}
+    assert (float(found["CRPIX1"]), float(found["CRPIX2"])) == (moved, 10.0)
+
+
 def test_a_job_that_reads_everything_is_the_job_that_it_was_before_there_were_selections():
     assert "selection" not in dumps(Job((), 0, (), "museo"))
     assert Job((), 0, (), "museo").selected(CUBE) is CUBE

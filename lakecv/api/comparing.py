@@ -7,20 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lakecv.api.looking import read_artifact
-from lakecv.api.pictures import Picture, read_picture
-from lakecv.canonical import load
+from lakecv.api.pictures import Picture, read_picture, window_of
 from lakecv.cube import Role, Window
-from lakecv.errors import InvalidInput, Kind, NotFound
+from lakecv.errors import InvalidInput, Kind
 from lakecv.numerics.agreement import Agreement, agreement
 from lakecv.numerics.png import encode_png
-from lakecv.plan import Run
 from lakecv.ports import CatalogBackend
 from lakecv.report.palette import label_palette
 
 __all__ = ["Comparison", "compare", "comparison_picture"]
 
 _GAP = 8
+_LARGEST, _MOST_LABELS = 2.0**53, 1024
 _NONE = "none"
 
 
@@ -65,10 +63,13 @@ def compare(
     if above is not None and all(side.values.ndim == 2 for side in sides):  # noqa: PLR2004  (y, x)
         raise InvalidInput(f"--above is for abundances; {result} and {truth} have one label for each pixel", Kind.OPTION_INVALID, "leave it out")
     labels = [_labels(side, background, above) for side in sides]
-    labels = _fitted(labels, [_window(lake, side) for side in sides], sides)
+    labels = _fitted(labels, [window_of(lake, catalog, side) for side in sides], sides)
     both = (labels[0] >= 0) & (labels[1] >= 0)
     if not both.any():
         raise InvalidInput(f"no pixel has a label in {result} and in {truth}", Kind.NOTHING_VALID, "see --background and --above")
+    for side, each in zip(sides, labels, strict=True):
+        if (count := len(np.unique(each[both]))) > _MOST_LABELS:
+            raise InvalidInput(f"{side.name} has {count:,} labels; at most {_MOST_LABELS:,} are matched", Kind.OPTION_INVALID, "is it a label map? see --background")
     scores = agreement(labels[0][both], labels[1][both])
     return Comparison(result, truth, scores, *(np.where(both, each, -1) for each in labels))
 
@@ -98,17 +99,15 @@ def _labels(picture: Picture, background: str, above: float | None) -> NDArray[n
     """Read a label from every pixel, -1 where it has none."""
     values = picture.values
     if values.ndim == 3:  # noqa: PLR2004  (y, x and one more)
-        usable = np.isfinite(values).all(axis=-1) if values.dtype.kind == "f" else np.ones(values.shape[:2], np.bool_)
+        usable = ~picture.missing.any(axis=-1)
         usable &= values.max(axis=-1) > (-np.inf if above is None else above)
         return np.where(usable, np.argmax(values, axis=-1), -1)
-    if values.dtype.kind == "f" and not (np.isnan(values) | (values == np.rint(values))).all():
-        raise InvalidInput(f"{picture.name} holds fractions, not labels", Kind.DIMS_AMBIGUOUS, "name a label map of it: NAME#array")
-    if picture.spec.role is Role.LABELS:
-        missing = values == np.iinfo(values.dtype).max
-    else:
-        missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
-        missing |= values < 0
-        missing |= False if background == _NONE else values == _number(background)
+    missing = picture.missing
+    named = values[~missing]
+    if named.size and (not np.isfinite(named).all() or float(np.abs(named).max()) > _LARGEST or (named != np.rint(named)).any()):
+        raise InvalidInput(f"{picture.name} holds fractions or values beyond {_LARGEST:.0e}, not labels", Kind.DIMS_AMBIGUOUS, "name a label map of it: NAME#array")
+    if not picture.is_result:
+        missing = missing | (values < 0) | (False if background == _NONE else values == _number(background))
     return np.where(missing, -1, np.where(missing, 0, values).astype(np.int64))
 
 
@@ -117,17 +116,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError as err:
         raise InvalidInput(f"--background {text} is not a number", Kind.OPTION_INVALID, "a label that means nothing, such as 0, or none") from err
-
-
-def _window(lake: str, picture: Picture) -> Window | None:
-    """Window of its input that a result was made of, None where that was all of it."""
-    if picture.dataset is None or picture.dataset.made_by is None:
-        return None
-    try:
-        selection = load(Run, read_artifact(lake, picture.dataset, "run.json")).job.selection
-    except NotFound:
-        return None
-    return selection.window if selection else None
 
 
 def _fitted(labels: list[NDArray[np.int64]], windows: list[Window | None], sides: list[Picture]) -> list[NDArray[np.int64]]:

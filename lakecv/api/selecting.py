@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lakecv.api.pictures import Picture, read_picture
+from lakecv.api.pictures import read_picture, window_of
 from lakecv.cube import UNITS, CubeSpec, Quantity, Role, SpectralAxis, Window
 from lakecv.errors import InvalidInput, Kind, nearest
 from lakecv.execution.masks import MASK, mask_digest, pack_mask
 from lakecv.ports import CatalogBackend
 from lakecv.records import Dataset
 from lakecv.selection import MaskSource, Runs, Selection
-from lakecv.sheet import Array, State
+from lakecv.sheet import State
 
 __all__ = ["NO_PART", "Part", "Selected", "select"]
 
-_SPAN = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*", re.ASCII)
+_SPAN = re.compile(r"\s*(\d{0,12})\s*:\s*(\d{0,12})\s*", re.ASCII)
 _RANGE = re.compile(r"\s*(!?)\s*([-+0-9.eE]*?)\s*:\s*([-+0-9.]*(?:[eE][-+]?\d+)?)\s*([A-Za-z].*?)?\s*", re.ASCII)
 _CHANNELS = "ch"
 _IN_SI: dict[str, float] = {
@@ -177,27 +177,29 @@ def _mask(text: str, window: Window, cube: CubeSpec, lake: str, catalog: Catalog
     picture = read_picture(lake, catalog, named, role=Role.MASK)
     if picture.values.ndim != 2:  # noqa: PLR2004  (y, x)
         raise InvalidInput(f"the mask {named} is {_size(picture.values.shape)}; a mask has y and x only", Kind.SHAPE_INVALID, "name an array of it: NAME#array")
-    whole = (cube.grid.ny, cube.grid.nx)
+    whole, made_of = (cube.grid.ny, cube.grid.nx), window_of(lake, catalog, picture)
+    if made_of not in {None, window}:
+        raise InvalidInput(
+            f"the mask {named} was made of rows {made_of.y0}:{made_of.y1}, columns {made_of.x0}:{made_of.x1}", Kind.SHAPE_INVALID,
+            f"read that part: --window {made_of.y0}:{made_of.y1},{made_of.x0}:{made_of.x1}",
+        )
     if picture.shape == whole:
         inside = picture.values[window.slices()]
     elif picture.shape == (window.height, window.width):
         inside = picture.values
     else:
         raise InvalidInput(f"the mask {named} is {_size(picture.shape)}; the image is {_size(whole)}", Kind.SHAPE_INVALID, "give one of the same shape")
-    kept = np.isin(inside, _numbers(values, text)) if equals else _marked(inside, picture)
+    present = ~(picture.missing[window.slices()] if picture.shape == whole else picture.missing)
+    kept = present & (np.isin(inside, _numbers(values, text)) if equals else (inside != 0) | picture.is_result)
     if not kept.any():
         raise InvalidInput(f"the mask {text} leaves no pixel", Kind.NOTHING_VALID, "pixels that are not 0 are used; of labels those that have one")
     return np.ascontiguousarray(kept), picture.dataset
 
 
-def _marked(values: Array, picture: Picture) -> NDArray[np.bool_]:
-    if picture.spec.role is Role.LABELS:
-        return np.asarray(values != np.iinfo(values.dtype).max, np.bool_)
-    return np.asarray((values != 0) & (values == values), np.bool_)  # noqa: PLR0124  (NaN differs from itself)
-
-
-def _numbers(values: str, text: str) -> list[float]:
+def _numbers(values: str, text: str) -> list[int] | list[float]:
     try:
+        if re.fullmatch(r"[-0-9,\s]+", values):
+            return [int(value) for value in values.split(",")]
         return [float(value) for value in values.split(",")]
     except ValueError as err:
         raise InvalidInput(f"--mask {text}: '{values}' are no numbers", Kind.OPTION_INVALID, "such as --mask museo:a.kmeans.1#labels=2,5") from err

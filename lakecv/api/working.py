@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -244,8 +245,8 @@ class Working(Opened):
 
     def _named(self, text: str) -> str:
         """Name the result of a run in the run's place."""
-        name, sharp, array = text.partition("#")
-        return f"{self._runs.record(name).output}{sharp}{array}" if is_run(name) else text
+        name = re.split("[#=]", text, maxsplit=1)[0]
+        return f"{self._runs.record(name).output}{text.removeprefix(name)}" if is_run(name) else text
 
     def _plan(self, job: Job, dataset: Dataset, site: str | None, to: str | None, *, ignore_locality: bool) -> Plan:
         return plan_job(

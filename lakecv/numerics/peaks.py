@@ -9,6 +9,7 @@ __all__ = ["find_peaks", "prominences"]
 
 _SHARE = 0.01  # of the range of the spectrum
 _SIGMAS, _AROUND = 6.0, 16
+_CANDIDATES = 2000  # the highest of all maxima
 _NORMAL = 1.4826  # median absolute deviation to standard deviation of a normal law
 
 
@@ -36,6 +37,7 @@ def find_peaks(spectrum: NDArray[np.floating], most: int = 40) -> NDArray[np.int
     if spectrum.size < 3:  # noqa: PLR2004  (a peak has two sides)
         return np.zeros(0, np.int64)
     inner = np.flatnonzero((spectrum[1:-1] > spectrum[:-2]) & (spectrum[1:-1] >= spectrum[2:])) + 1
+    inner = np.sort(inner[np.argsort(-spectrum[inner], kind="stable")[:_CANDIDATES]])
     heights = prominences(spectrum, inner)
     least = _SHARE * float(np.ptp(spectrum))
     order = [at for at in np.argsort(-heights, kind="stable") if heights[at] >= least and heights[at] > 0]

@@ -64,6 +64,30 @@ def test_a_result_of_a_window_is_compared_where_it_is(lake):
     assert (found.scores.oa, found.npixels) == (1.0, (TRUTH[2:40, 5:45] > 0).sum())
 
 
+def test_a_result_of_a_part_of_a_part_is_compared_where_it_is(lake):
+    scores = lake.run("pca", "museo:cube", options={"components": 3}, window="4:60,2:50")
+    part = lake.run("kmeans", str(scores.output), options={"k": 3}, window="5:45,10:40")
+    assert lake.compare(part.id, "truth.npy").scores.oa == 1.0
+
+
+def test_no_data_is_no_label(lake, run):
+    rasterio = pytest.importorskip("rasterio")
+    labels = np.where(np.arange(60)[:, None] < 12, 255, TRUTH)
+    with rasterio.open("truth.tif", "w", driver="GTiff", height=60, width=50, count=1, dtype="uint8", nodata=255, crs="EPSG:32633",
+                       transform=rasterio.Affine(10, 0, 0, 0, -10, 0)) as file:  # fmt: skip
+        file.write(labels, 1)
+    assert lake.compare(run.id, "truth.tif").scores.columns.tolist() == [1, 2, 3]
+
+
+def test_an_array_called_labels_that_no_run_made_has_its_background(lake, run):
+    import zarr
+
+    for name, values in (("whole.zarr", TRUTH), ("float.zarr", np.where(TRUTH == 0, np.nan, TRUTH))):
+        group = zarr.open_group(name, mode="w", zarr_format=3)
+        group.create_array("labels", data=values, dimension_names=("y", "x"))
+        assert lake.compare(run.id, f"{name}#labels").npixels == (TRUTH > 0).sum()
+
+
 def test_two_results_are_compared_where_both_have_labels(lake, run):
     part = lake.run("kmeans", "museo:cube", options={"k": 3}, mask="truth.npy", window="2:40,5:45")
     assert lake.compare(run.id, part.id).npixels == (TRUTH[2:40, 5:45] > 0).sum()
@@ -89,13 +113,15 @@ def test_a_picture_is_never_written_over(lake, run, tmp_path):
 
 
 @pytest.mark.parametrize(("truth", "more", "words"), [
-    ("small.npy", {}, "small.npy is 5 x 5"), ("zeros.npy", {}, "no pixel has a label"), ("halves.npy", {}, "holds fractions"),
+    ("small.npy", {}, "small.npy is 5 x 5"), ("zeros.npy", {}, "no pixel has a label"), ("halves.npy", {}, "holds fractions"), ("huge.npy", {}, "holds fractions or values beyond"), ("many.npy", {}, "labels; at most"),
     ("truth.npy", {"above": 0.5}, "--above is for abundances"), ("truth.npy", {"background": "x"}, "is not a number"),
     ("nothing.npy", {}, "there is no nothing.npy"), ("museo:cube#data2", {}, "there is no array 'data2'"),
 ])
 def test_what_cannot_be_compared_is_told(lake, run, truth, more, words):
     np.save("small.npy", np.ones((5, 5), int))
     np.save("zeros.npy", np.zeros((60, 50), int))
+    np.save("huge.npy", np.full((60, 50), 1e30))
+    np.save("many.npy", np.arange(3000).reshape(60, 50))
     np.save("halves.npy", np.full((60, 50), 0.5))
     with pytest.raises(LakeCVError, match=words):
         lake.compare(run.id, truth, **more)

@@ -124,6 +124,19 @@ def test_a_cluster_of_a_run_can_be_the_mask_of_the_next(lake):
     assert ((labels_of(lake, second) != NODATA) == (labels_of(lake, first) == 1)).all()
 
 
+def test_labels_of_another_window_are_no_mask(lake):
+    part = kmeans(lake, k=2, window="0:40,0:40", axis=["4:8"])
+    with pytest.raises(LakeCVError, match="was made of rows 0:40, columns 0:40"):
+        lake.plan("kmeans", "museo:cube", window="50:90,50:90", mask=f"{part.id}=1")
+    assert lake.plan("kmeans", "museo:cube", window="0:40,0:40", mask=f"{part.id}=1").job.selection.mask
+
+
+def test_the_values_of_a_mask_are_whole_numbers_where_they_are_written_so(lake):
+    np.save("big.npy", LABELS.astype("int64") + 2**53)
+    found = kmeans(lake, k=2, axis=["4:8"], mask=f"big.npy={2**53 + 1}")
+    assert ((labels_of(lake, found) != NODATA) == (LABELS == 1)).all()
+
+
 def test_the_same_part_named_otherwise_is_the_same_job(lake):
     jobs = [lake.plan("kmeans", "museo:cube", **part).job.digest for part in (
         {"axis": ["4:8ch"], "window": "0:50,0:280"}, {"axis": ["4:6", "6:8"], "window": ":50,:"}, {"axis": ["4:8"]}, {},
@@ -167,12 +180,14 @@ def test_a_state_is_applied_to_as_many_channels_as_it_was_learnt_on(lake):
 @pytest.mark.parametrize(("mask", "words"), [
     ("small.npy", "is 3 x 4; the image is 300 x 280"), ("zeros.npy", "leaves no pixel"), ("museo:cube", "a mask has y and x only"),
     ("nothing.npy", "there is no nothing.npy"), ("museo:nothing", "there is no dataset"), ("text.npy", "cannot be read"),
-    ("museo:truth=9", "leaves no pixel"), ("words.npy", "a picture has y, x and numbers"),
+    ("museo:truth=9", "leaves no pixel"), ("packed.npy", "is an .npz by another name"), ("a:" + "b" * 300, "DID"), ("words.npy", "a picture has y, x and numbers"),
 ])
 def test_a_mask_that_cannot_be_used_is_refused(lake, mask, words):
     np.save("small.npy", np.ones((3, 4)))
     np.save("zeros.npy", np.zeros(LABELS.shape))
     np.save("words.npy", np.full(LABELS.shape, "a"))
+    with open("packed.npy", "wb") as file:  # noqa: PTH123  (numpy would name it .npz)
+        np.savez(file, a=LABELS)
     with open("text.npy", "w") as file:  # noqa: PTH123  (short)
         file.write("no array")
     with pytest.raises(LakeCVError, match=words):
