@@ -6,7 +6,7 @@ where it lies: then its objects are digested, and only the manifest, the survey 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,15 +80,15 @@ def convert(source: xr.Dataset, cube: CubeSpec, objects: ObjectIO, watch: Watch)
     """
     arrays = tuple(lay_out(replace(spec, compressor=COMPRESSOR)) for spec in cube.arrays)
     feed = _Feed(source, watch, sum(spec.nbytes for spec in arrays))
-    survey = Survey(arrays[0])
+    surveys = _surveys(arrays)
     mask = next((spec for spec in arrays if spec.role is Role.MASK), None)
     stored: list[StoredObject] = []
     for spec in arrays:
-        for shard in shards(spec):
-            strips = _strips(feed, spec, shard, (survey, mask) if spec is arrays[0] else None)
-            stored.append(put_checked(objects, f"{spec.name}/{shard.key}", encode_shard(strips, spec)))
+        look = (surveys[spec.name], mask) if spec.name in surveys else None
+        stored += [put_checked(objects, f"{spec.name}/{shard.key}", encode_shard(_strips(feed, spec, shard, look), spec)) for shard in shards(spec)]
+    survey = surveys[arrays[0].name]
     findings = survey.findings(cube.axis)
-    arrays = (replace(arrays[0], limits=findings.limits), *arrays[1:])
+    arrays = _limited(arrays, surveys)
     artifacts = {SURVEY: dumps(findings).encode(), QUICKLOOK: survey.png()}
     done = publish(objects, replace(cube, arrays=arrays), stored, tables={}, artifacts=artifacts)
     return _converted(done.cube, done.manifest, findings.warnings, source)
@@ -110,25 +110,35 @@ def register_in_place(
                 f"'{spec.name}' does not lie at the top of the store under its own name", Kind.DIMS_AMBIGUOUS,
                 "register it without --in-place: it is then copied",
             )
-    main = arrays[0]
-    feed = _Feed(source, watch, main.nbytes)
-    survey = Survey(main)
+    surveys = _surveys(arrays)
+    feed = _Feed(source, watch, sum(spec.nbytes for spec in arrays if spec.name in surveys))
     mask = next((spec for spec in arrays if spec.role is Role.MASK), None)
-    for window in _windows(Window(0, main.shape[0], 0, main.shape[1]), main):
-        values = feed.read(main.name, window)
-        survey.add(window, values, None if mask is None else feed.read(mask.name, window) != 0)
+    for spec in (spec for spec in arrays if spec.name in surveys):
+        for window in _windows(Window(0, spec.shape[0], 0, spec.shape[1]), spec):
+            values = feed.read(spec.name, window)
+            surveys[spec.name].add(window, values, None if mask is None else feed.read(mask.name, window) != 0)
+    survey = surveys[arrays[0].name]
     findings = survey.findings(cube.axis)
     stored = tuple(
         describe(path.relative_to(folder).as_posix(), path.read_bytes())
         for path in sorted(folder.rglob("*")) if path.is_file()
     )
-    cube = replace(cube, arrays=(replace(main, limits=findings.limits), *arrays[1:]))
+    cube = replace(cube, arrays=_limited(arrays, surveys))
     artifacts = (
         put_checked(objects, SURVEY, dumps(findings).encode()), put_checked(objects, QUICKLOOK, survey.png()),
     )
     manifest = Manifest(tuple(sorted(stored, key=lambda item: item.key)), artifacts)
     put_checked(objects, MANIFEST, dumps(manifest).encode())
     return _converted(cube, manifest, findings.warnings, source)
+
+
+def _surveys(arrays: Sequence[ArraySpec]) -> dict[str, Survey]:
+    """Look at every array that a model may read: the main one, and other detectors."""
+    return {spec.name: Survey(spec) for spec in arrays if spec is arrays[0] or (spec.role is Role.DATA and spec.shape == arrays[0].shape)}
+
+
+def _limited(arrays: Sequence[ArraySpec], surveys: Mapping[str, Survey]) -> tuple[ArraySpec, ...]:
+    return tuple(replace(spec, limits=surveys[spec.name].limits) if spec.name in surveys else spec for spec in arrays)
 
 
 def _converted(cube: CubeSpec, manifest: Manifest, warnings: tuple[str, ...], source: xr.Dataset) -> Converted:

@@ -61,6 +61,11 @@ class Survey:
         self._usable += len(good)
         self._quicklook.add(window, flat, valid)
 
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Smallest and largest sample of the usable pixels so far, None where there is none."""
+        return (self._low, self._high) if self._usable else None
+
     def png(self) -> bytes:
         """Quick look in false colours."""
         return self._quicklook.png()

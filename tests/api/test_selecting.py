@@ -169,6 +169,20 @@ def test_a_result_keeps_the_mask_that_it_was_made_with(lake):
     np.testing.assert_array_equal(unpack_mask(kept, LABELS.shape), np.load("mask.npy"))
 
 
+def test_another_detector_is_read_learnt_from_and_described(lake):
+    h5py = pytest.importorskip("h5py")
+    counts = np.random.default_rng(2).poisson(3.0, (2, 12, 40, 30)).astype("uint16")
+    truth = np.add.outer(np.arange(40) // 10, np.arange(30) // 10) % 3
+    counts[1, 2:5] += (truth * 40).astype("uint16")
+    with h5py.File("fly.h5", "w") as file:
+        file["MAPS_RAW/data_a"], file["MAPS_RAW/data_b"] = counts
+    lake.register("fly.h5", "museo:fly", hints=ReadHints(detector="all"))
+    second = lake.show("museo:fly").cube.arrays[1].name
+    run = lake.run("kmeans", "museo:fly", options={"k": 3}, detector=second)
+    assert adjusted_rand_index(labels_of(lake, run), truth) > 0.99
+    np.testing.assert_allclose(lake.spectrum("museo:fly", detector=second).mean, counts[1].mean(axis=(1, 2)))
+
+
 def test_a_state_is_applied_to_as_many_channels_as_it_was_learnt_on(lake):
     learnt = kmeans(lake, window=":80,:", axis=["4:8"])
     with pytest.raises(LakeCVError, match="was learnt on 4 channels; museo:cube has 30"):
